@@ -1,0 +1,73 @@
+"""From an archive's name, or an archive, to a corpus on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sista.archives.registry import archive_class
+from sista.corpus.build import build_corpus
+from sista.corpus.study import Archive
+from sista.errors import SistaError
+
+
+def build(
+    archive: str | Archive,
+    out: Path,
+    size: int | None = None,
+    image_format: str = "jpeg",
+    workers: int | None = None,
+    tokenizer: str | None = None,
+    teachers: list[str] | None = None,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    salt: str = "sista",
+    views: str = "frontal",
+    min_words: int = 3,
+    on_error: str = "skip",
+    progress: bool = True,
+    options: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Build a corpus: small films, cleaned reports, tokens and report vectors in one folder.
+
+    The same call goes on where an interrupted one stopped. What cannot be used is left out, counted by reason, and named in
+    `left_out.csv`.
+
+    Args:
+        archive: an archive (`Phantom(count=3000)`), or its name with `options`.
+        out: a new folder, or that of the same build interrupted.
+        size: long side of the stored films in pixels; by default the phantom's own size, else 256.
+        image_format: jpeg (quality 95) or png (lossless).
+        workers: processes that read films; by default one per core.
+        tokenizer: a transformers name or folder, a tokenizer.json or a vocab.txt; by default one is trained on the train split.
+        teachers: report similarities to compute at once: tfidf (default), tfidf-raw, labels, oracle, hf:NAME; others are computed when first asked for.
+        fractions: shares of subjects in train, valid and test, for studies whose archive gives no split.
+        salt: another salt draws another split.
+        views: frontal leaves lateral films out and keeps those of unknown view; all keeps every film.
+        min_words: shorter reports are left out.
+        on_error: skip leaves unusable studies out; refuse stops at the first.
+        progress: show a progress bar on standard error.
+        options: with an archive's name, the arguments of its class.
+    """
+    if isinstance(archive, str):
+        try:
+            archive = archive_class(archive)(**(options or {}))
+        except TypeError as error:
+            raise SistaError(f"archive {archive!r}: {error}") from error
+    elif options:
+        raise SistaError("options go with an archive's name; this archive is already made")
+    facts = build_corpus(
+        archive,
+        Path(out),
+        size=size or getattr(archive, "size", 256),
+        image_format=image_format,
+        workers=workers,
+        tokenizer=tokenizer,
+        teachers=tuple(teachers or ("tfidf",)),
+        fractions=fractions,
+        salt=salt,
+        views=views,
+        min_words=min_words,
+        progress=progress,
+        on_error=on_error,
+    )
+    return {"corpus": str(out), **{key: facts[key] for key in ("rows", "subjects", "splits", "left_out", "reasons", "fingerprint") if key in facts}}

@@ -1,0 +1,188 @@
+"""The user's own table: CSV, TSV, Parquet or JSONL, one row per film, with its report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sista.corpus.study import Film, Study, StudyRefused
+from sista.errors import SistaError, nearest
+
+_SPLITS = {
+    "train": "train", "training": "train", "tr": "train",
+    "valid": "valid", "validate": "valid", "validation": "valid", "val": "valid", "dev": "valid",
+    "test": "test", "testing": "test", "holdout": "test",
+}  # fmt: skip
+_VIEWS = {"FRONTAL": "", "PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "LAT": "LATERAL", "L": "LATERAL"}
+_REPORT_NAMES = ("text", "report", "report_text", "caption", "note")
+_KINDS = {".csv": ",", ".tsv": "\t", ".parquet": "", ".pq": "", ".jsonl": "", ".ndjson": ""}
+
+
+class Table:
+    """Film-report pairs from a table. Picklable; the table is read once per process.
+
+    Args:
+        table: a .csv, .tsv, .parquet or .jsonl file.
+        image_column: path of each film, relative to `image_root`.
+        report_column: the report; by default the first of text, report, report_text, caption, note that exists.
+        subject_column: whose film it is; without it each study counts as its own subject, and splits cannot be kept apart by patient.
+        study_column: rows with the same value are films of one study and must carry the same report; without it each row is a study.
+        split_column: train, valid or test (also val, validate, dev, ...); without it sista draws the split per subject.
+        view_column: PA, AP, LATERAL, frontal; other values stand as they are.
+        label_columns: 1 present, 0 absent, -1 uncertain, empty unknown.
+        findings_column: the findings section, when the report comes in two columns; `report_column` is then not read.
+        impression_column: the impression section.
+        age_column: age in years.
+        sex_column: sex, as written.
+        image_root: folder of the films; by default that of the table.
+    """
+
+    name = "table"
+
+    def __init__(
+        self, table: Path, image_column: str = "image", report_column: str | None = None, subject_column: str | None = None,
+        study_column: str | None = None, split_column: str | None = None, view_column: str | None = None, label_columns: Sequence[str] = (),
+        findings_column: str | None = None, impression_column: str | None = None, age_column: str | None = None, sex_column: str | None = None,
+        image_root: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.table = Path(table)
+        self.image_root = Path(image_root) if image_root is not None else self.table.parent
+        self.label_names = (label_columns,) if isinstance(label_columns, str) else tuple(label_columns)
+        self._image, self._subject, self._study, self._split, self._view = image_column, subject_column, study_column, split_column, view_column
+        self._findings, self._impression, self._age, self._sex = findings_column, impression_column, age_column, sex_column
+        columns = list(self._frame.columns)
+        if report_column is None and not (findings_column or impression_column):
+            report_column = next((name for name in _REPORT_NAMES if name in columns), _REPORT_NAMES[0])
+        self._report = None if findings_column or impression_column else report_column
+        named = (self._image, self._report, self._subject, self._study, self._split, self._view, self._findings, self._impression, self._age, self._sex)
+        for column in [*(name for name in named if name is not None), *self.label_names]:
+            self._require(column, columns)
+        if not self.image_root.is_dir():
+            raise SistaError(f"{self.image_root}: no such folder; image_root must be the folder that the paths in column {self._image!r} start from")
+        if not len(self._frame):
+            raise SistaError(f"{self.table}: it has a header and no rows")
+        self._check_values()
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __repr__(self) -> str:
+        return f"Table({self.table}: {len(self._frame):,} films in {len(self):,} studies)"
+
+    def describe(self) -> dict[str, Any]:
+        """The settings that determine the content; says so when each study counts as its own subject."""
+        return {
+            "table": self.table.name, "rows": len(self._frame), "image_column": self._image, "report_column": self._report, "subject_column": self._subject,
+            "subjects": "each study is its own subject: no subject_column was given" if self._subject is None else f"column {self._subject}",
+            "study_column": self._study, "split_column": self._split, "view_column": self._view, "label_columns": list(self.label_names),
+            "findings_column": self._findings, "impression_column": self._impression, "age_column": self._age, "sex_column": self._sex,
+            "content": self._digest,
+        }  # fmt: skip
+
+    def __getitem__(self, index: int) -> Study:
+        """Study number `index`, in the order in which studies first appear."""
+        study, positions = self._groups[index]
+        rows = self._frame.iloc[positions]
+        first = rows.iloc[0]
+        report = self._report_of(first)
+        if any(self._report_of(row) != report for _, row in rows.iloc[1:].iterrows()):
+            raise StudyRefused(f"one study with different reports: {study} of {self.table.name}")
+        films = []
+        for (_, row), position in zip(rows.iterrows(), positions, strict=True):
+            path = _text(row[self._image])
+            if path:
+                view = _text(row[self._view]) if self._view else ""
+                films.append(Film(path if self._study else f"{position}:{path}", self.image_root / path, _VIEWS.get(view.upper(), view)))
+        subject = _text(first[self._subject]) if self._subject else study
+        if not subject:
+            raise StudyRefused(f"no subject: {study} of {self.table.name} (column {self._subject!r} is empty)")
+        age = _text(first[self._age]) if self._age else ""
+        return Study(
+            study_id=study, subject_id=subject, report=report, films=tuple(films),
+            labels={name: float(first[name]) for name in self.label_names if _text(first[name])},
+            split=(_SPLITS[_text(first[self._split]).lower()] if _text(first[self._split]) else None) if self._split else None,
+            age=float(age) if age else None, sex=(_text(first[self._sex]) or None) if self._sex else None,
+        )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_frame", "_groups", "_digest")}
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        return read_table(self.table)
+
+    @cached_property
+    def _digest(self) -> str:
+        import hashlib
+
+        return hashlib.sha256(self.table.read_bytes()).hexdigest()
+
+    @cached_property
+    def _groups(self) -> list[tuple[str, list[int]]]:
+        """(study id, row positions) of each study."""
+        if self._study is None:
+            return [(f"row {position + 1}", [position]) for position in range(len(self._frame))]
+        groups: dict[str, list[int]] = {}
+        for position, value in enumerate(self._frame[self._study]):
+            groups.setdefault(_text(value) or f"row {position + 1}", []).append(position)
+        return list(groups.items())
+
+    def _report_of(self, row: pd.Series) -> str:
+        if self._report is not None:
+            return _text(row[self._report])
+        parts = [("FINDINGS", self._findings), ("IMPRESSION", self._impression)]
+        return "\n".join(f"{heading}: {_text(row[column])}" for heading, column in parts if column and _text(row[column]))
+
+    def _require(self, column: str, columns: list[str]) -> None:
+        if column in columns:
+            return
+        if len(columns) == 1 and any(sign in columns[0] for sign in ",;\t|"):
+            sign = next(sign for sign in "\t;|," if sign in columns[0])
+            raise SistaError(
+                f"{self.table}: its header has one column only, {columns[0][:80]!r}; it seems to be separated by {sign!r}. "
+                "Save it with commas (.csv) or tabs (.tsv)."
+            )
+        raise SistaError(f"{self.table}: no column {column!r}: {nearest(column, columns)}. Name the right one with its ..._column setting.")
+
+    def _check_values(self) -> None:
+        if self._split is not None:
+            unknown = sorted({value for value in map(_text, self._frame[self._split]) if value and value.lower() not in _SPLITS})
+            if unknown:
+                raise SistaError(f"{self.table}: column {self._split!r} holds {', '.join(map(repr, unknown[:5]))}; expected train, valid or test, or nothing")
+        for column in (*self.label_names, *filter(None, (self._age,))):
+            values = pd.to_numeric(self._frame[column], errors="coerce")
+            wrong = [_text(v) for v, number in zip(self._frame[column], values, strict=True) if _text(v) and math.isnan(number)]
+            if wrong or (column in self.label_names and not set(values.dropna()) <= {-1.0, 0.0, 1.0}):
+                seen = wrong or sorted(set(values.dropna()))
+                raise SistaError(f"{self.table}: column {column!r} holds {', '.join(map(repr, seen[:5]))}; expected {'numbers' if column == self._age else '1, 0, -1 or nothing'}")
+
+
+def read_table(table: Path) -> pd.DataFrame:
+    """All cells as they are written (text files: as strings); raises a SistaError for a missing, empty or damaged file."""
+    kind = table.suffix.lower()
+    if kind not in _KINDS:
+        raise SistaError(f"{table}: unknown kind of table {kind!r} (known: {', '.join(_KINDS)})")
+    if not table.is_file():
+        raise SistaError(f"{table}: no such file; give the path of a table")
+    try:
+        if kind in (".parquet", ".pq"):
+            return pd.read_parquet(table)
+        if kind in (".jsonl", ".ndjson"):
+            return pd.read_json(table, lines=True, dtype=False, convert_dates=False)
+        return pd.read_csv(table, sep=_KINDS[kind], dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SistaError(f"{table}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except (ValueError, OSError, pd.errors.ParserError) as error:
+        raise SistaError(f"{table}: cannot be read as {kind[1:]} ({str(error).strip()}); check that its ending says what it is") from None
+
+
+def _text(value: Any) -> str:
+    """A cell as text; empty for None and NaN, and numbers without a needless ".0"."""
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

@@ -1,0 +1,162 @@
+"""The command line: every verb is a public function; its arguments are the options, and the keys of a YAML file given with --config."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sista.errors import SistaError, nearest
+
+# verb: (module:function, first line of its help). Modules are imported when their verb is called, so that `sista --help` is quick.
+VERBS = {
+    "archives": ("sista.archives.registry:archives", "list the archives that `build` reads"),
+    "build": ("sista.archives.build:build", "build a corpus from an archive: sista build ARCHIVE --out DIR ..."),
+    "check": ("sista.corpus.check:check", "count and check a corpus: text, duplicates, false negatives, leaks between splits"),
+    "methods": ("sista.methods:methods", "list the methods, or the settings of one"),
+    "pretrain": ("sista.training.pretrain:pretrain", "pre-train an image and a text encoder on a corpus"),
+    "zeroshot": ("sista.inference.zero_shot:zeroshot", "classify films by prompts, without labels"),
+    "probe": ("sista.transfer.probe:probe", "train a linear classifier on frozen features with 1, 10 and 100 % of the labels"),
+    "retrieve": ("sista.inference.retrieval:retrieve", "find reports by film and films by text"),
+    "ground": ("sista.inference.grounding:ground", "show where on the film a phrase is, and score it against regions"),
+    "demo": ("sista.benchmark.demo:demo", "build, pre-train and evaluate on procedural films, with a report in HTML"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it succeeded, 2 when the user can mend what went wrong, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        from sista import __version__
+
+        print(f"sista {__version__}")
+        return 0
+    verb, rest = arguments[0], [_underscores(a) for a in arguments[1:]]
+    try:
+        if verb not in VERBS:
+            raise SistaError(f"unknown command {verb!r}: {nearest(verb, VERBS)}")
+        as_json = "--json" in rest
+        result = _run(verb, [a for a in rest if a != "--json"])
+    except SistaError as error:
+        print(f"sista {verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"sista {verb}: interrupted", file=sys.stderr)
+        return 130
+    print(json.dumps(result, default=str) if as_json else "\n".join(_lines(result)))
+    return 0
+
+
+def _run(verb: str, arguments: list[str]) -> dict[str, Any]:
+    module, name = VERBS[verb][0].split(":")
+    function = getattr(importlib.import_module(module), name)
+    if verb == "build":
+        return _run_build(function, arguments)
+    return function(**_parse(verb, arguments, function))
+
+
+def _run_build(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
+    """`build` takes the options of the archive named first as well as its own."""
+    from sista.archives.registry import ARCHIVES, archive_class
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: sista build ARCHIVE --out DIR [options]\n\narchives: {', '.join(ARCHIVES)}\n`sista build ARCHIVE --help` has the options of one")
+        raise SystemExit(0)
+    name, kind = arguments[0], archive_class(arguments[0])
+    values = _parse(f"build {name}", arguments[1:], function, kind, skip={"archive", "options", *_parameters(kind)})
+    own = {key: values.pop(key) for key in list(values) if key in _parameters(kind)}
+    return function(kind(**own), **values)
+
+
+def _parse(
+    verb: str, arguments: list[str], function: Callable[..., Any], kind: type | None = None, skip: set[str] | None = None
+) -> dict[str, Any]:
+    from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(prog=f"sista {verb}", description=(function.__doc__ or "").split("Args:")[0], exit_on_error=False)
+    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of the options below")
+    if kind is not None:
+        parser.add_class_arguments(kind)
+    parser.add_function_arguments(function, skip=skip or set())
+    parser.epilog = "Every command takes --json: its last line of output is then one JSON object."
+    try:
+        parsed = parser.parse_args(arguments)
+        values = parser.instantiate_classes(parsed).as_dict()
+    except (ArgumentError, TypeError) as error:
+        raise SistaError(_explain(str(error), [option for action in parser._actions for option in action.option_strings])) from error
+    values.pop("config", None)
+    return {key: value for key, value in values.items() if not key.startswith("__")}
+
+
+def _explain(message: str, options: list[str]) -> str:
+    """The parser's message in one line, with the nearest options where one is unknown."""
+    line = " ".join(message.split())
+    unknown = re.search(r"[Uu]nrecognized arguments: (--[\w.]+)", line) or re.search(r"[Kk]ey [\"']([\w.]+)[\"'] is not expected", line)
+    if not unknown:
+        return line
+    name = unknown[1].lstrip("-")
+    known = [option.lstrip("-") for option in options if option.startswith("--")]
+    close = nearest(name, known).split("? ")[0]
+    hint = f"; {close}?" if close.startswith("did you mean") else "; --help lists them all"
+    return f"unknown setting {name!r}{hint}"
+
+
+def _parameters(kind: type) -> set[str]:
+    import inspect
+
+    return set(inspect.signature(kind).parameters)
+
+
+def _underscores(argument: str) -> str:
+    """--batch-size and --batch_size are the same option."""
+    match = re.match(r"--[\w.-]+", argument)
+    return argument if not match else "--" + match[0][2:].replace("-", "_") + argument[match.end() :]
+
+
+def _overview() -> str:
+    width = max(len(verb) for verb in VERBS)
+    verbs = "\n".join(f"  {verb:{width}}  {text}" for verb, (_, text) in VERBS.items())
+    return f"""usage: sista COMMAND [options]
+
+From radiographs and reports to an image encoder, and from the encoder to answers.
+
+commands:
+{verbs}
+
+`sista COMMAND --help` has the options of one. Every command takes --config FILE.yaml and --json."""
+
+
+def _lines(value: Any, indent: str = "") -> list[str]:
+    """A result for people: nested names indented, an estimate with its interval in one line."""
+    if not isinstance(value, dict):
+        return [f"{indent}{_short(value)}"]
+    lines = []
+    for key, item in value.items():
+        if isinstance(item, dict) and set(item) >= {"value", "ci95"}:
+            low, high = item["ci95"]
+            lines.append(f"{indent}{key}: {_short(item['value'])} [{_short(low)}, {_short(high)}]")
+        elif isinstance(item, dict):
+            lines += [f"{indent}{key}:", *_lines(item, indent + "  ")] if item else []
+        elif isinstance(item, list) and any(isinstance(entry, dict) for entry in item):
+            lines += [f"{indent}{key}:", *[f"{indent}  - " + "  ".join(_lines(entry)) for entry in item]]
+        else:
+            lines.append(f"{indent}{key}: {_short(item)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_short(item) for item in value)
+    return str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

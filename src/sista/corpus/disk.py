@@ -1,0 +1,63 @@
+"""Files that are whole or absent: written beside their place, then moved into it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sista.errors import SistaError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open `path` for writing under a temporary name and move it into place at the end; nothing is left behind on an error.
+
+    A full disk, a quota or a file-size limit becomes a SistaError that names the file and what to do.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise SistaError(
+                f"{path}: no room to write it ({error.strerror}). Make room on that disk; the same command then goes on where it stopped."
+            ) from error
+        raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, sorted keys, as a whole file."""
+    write_bytes(path, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes as a whole file."""
+    with whole_file(path) as file:
+        file.write(data)
+
+
+def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a whole file."""
+    with whole_file(path) as file:
+        write(file)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; a damaged one raises a SistaError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SistaError(f"{path} is damaged ({error}). Delete it and run the same `sista build` again.") from None

@@ -1,0 +1,101 @@
+"""Which parts of a sentence are denied or doubted: cues and their scope, after NegEx (Chapman et al., J Biomed Inform 2001).
+
+A cue before its object rules until the next terminator; a cue behind its object rules back to the terminator before it. A pseudo cue
+("no change in") looks like a negation and is none. "likely", "consistent with" and "compatible with" affirm.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+_QUALIFIER = r"(?:(?:definite|acute|significant|convincing|radiographic|obvious|focal|large|visible|new|other|discernible)\s+)*"
+_PSEUDO = (
+    rf"no\s+{_QUALIFIER}(?:interval\s+)?(?:change|increase|decrease|improvement|progression)(?:\s+(?:in|of))?",
+    r"without\s+(?:significant\s+|interval\s+)*(?:change|improvement|progression)(?:\s+(?:in|of))?",
+    r"not\s+(?:significantly\s+|substantially\s+)?(?:changed|only|necessarily)",
+    r"no\s+longer\s+as",
+)
+_DOUBT_BEFORE = (
+    r"(?:can|could)\s*not\s+(?:be\s+)?(?:entirely\s+|completely\s+)?(?:exclude|rule\s+out)",
+    r"cannot\s+(?:entirely\s+)?(?:exclude|rule\s+out)", r"possibl[ey]", r"possibility\s+of", r"may(?:\s+(?:represent|reflect|be|indicate))?",
+    r"might", r"could", r"questionable", r"question(?:\s+of)?", r"suspected", r"suspicio(?:us|n)(?:\s+(?:for|of))?", r"concern(?:ing)?(?:\s+for)?",
+    r"equivocal", r"borderline", r"rule\s+out", r"differential", r"doubtful", r"indeterminate", r"perhaps",
+)  # fmt: skip
+_DENIAL_BEFORE = (
+    r"no\s+(?:\w+\s+){0,3}?(?:evidence|sign|signs|indication|suggestion|suspicion|findings?)\s+(?:of|for|to\s+suggest)",
+    r"no\s+longer", r"negative\s+for", r"free\s+(?:of|from)", r"clear\s+of", r"absence\s+of", r"lack\s+of", r"without(?:\s+(?:any\s+)?evidence\s+of)?", r"devoid\s+of",
+    r"(?:interval\s+)?(?:resolution|removal)\s+of", r"rather\s+than", r"neither", r"nor", r"never", r"not", r"no", r"denies", r"ruled\s+out\s+for",
+    r"(?:is|are)n't", r"absent", r"resolved",
+)  # fmt: skip
+_DOUBT_BEHIND = (
+    r"(?:can|could)\s*not\s+be\s+(?:entirely\s+|completely\s+)?(?:excluded|ruled\s+out)", r"(?:is|are)?\s*not\s+(?:entirely\s+|completely\s+)?excluded",
+    r"(?:is|are)\s+(?:possible|questionable|suspected|difficult\s+to\s+exclude)", r"(?:is|are)?\s*(?:less\s+likely|unlikely)",
+)  # fmt: skip
+_DENIAL_BEHIND = (
+    r"(?:is|are|was|were)\s+(?:(?:not|no\s+longer)\s+(?:\w+\s+){0,2}?(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|apparent|noted|enlarged)|absent)",
+    r"(?:has|have)\s+(?:completely\s+|now\s+|since\s+)*(?:resolved|cleared|been\s+removed|disappeared)", r"(?:is|are|was|were)\s+(?:now\s+)?(?:resolved|ruled\s+out|removed|excluded)",
+    r"not\s+(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|enlarged)", r"(?<!ly\s)resolved", r"\bno\b(?=\.?$)",
+)  # fmt: skip
+_TERMINATOR = re.compile(
+    r";|:|\bbut\b|\bhowever\b|\balthough\b|\bthough\b|\bexcept\b|\baside\s+from\b|\bapart\s+from\b|\bother\s+than\b|\bwhereas\b|\bwhile\b|\byet\b|\bstatus\s+post\b|\bwhich\b|\bsecondary\s+to\b|\bdue\s+to\b"
+    r"|(?:,|\band\b)\s*(?:and\s+)?(?=(?:there|the|it|this)\s+(?:\w+\s+){0,4}?(?:is|are|has|have|remains?|appears?|shows?)\b)"
+    r"|,\s*(?=(?:with|consistent|compatible|stable|unchanged|likely|probably)\b)"
+    r"|(?:,|\band\b|\bwith\b)\s*(?=(?:a\s+|an\s+)?(?:tiny|small|mild|moderate|severe|minimal|trace|subtle|persistent|unchanged|stable|there)\b(?!.*\b(?:or|nor)\b))",
+    re.IGNORECASE,
+)  # fmt: skip
+
+
+def _any(patterns: tuple[str, ...]) -> str:
+    return "|".join(f"(?:{p})" for p in patterns)
+
+
+_BEHIND = re.compile(rf"(?<![\w-])(?:(?P<doubt>{_any(_DOUBT_BEHIND)})|(?P<denial>{_any(_DENIAL_BEHIND)}))(?![\w-])", re.IGNORECASE)
+_BEFORE = re.compile(
+    rf"(?<![\w-])(?:(?P<pseudo>{_any(_PSEUDO)})|(?P<doubt>{_any(_DOUBT_BEFORE)})|(?P<denial>{_any(_DENIAL_BEFORE)}))(?![\w-])", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Characters start to end of a sentence, ruled by a cue that begins at `cue`. kind: "denied" or "doubted"."""
+
+    start: int
+    end: int
+    kind: str
+    cue: int
+
+
+@lru_cache(maxsize=65536)
+def scopes(sentence: str) -> tuple[Scope, ...]:
+    """The denied and the doubted stretches of one sentence, as offsets."""
+    stops = [0, *(m.start() for m in _TERMINATOR.finditer(sentence)), len(sentence)]
+    found: list[Scope] = []
+    taken: list[tuple[int, int]] = []
+    for match in _BEHIND.finditer(sentence):
+        # reach back to the terminator before the cue, and not past a comma that opens another statement
+        start = max(stop for stop in stops if stop <= match.start())
+        found.append(Scope(start, match.start(), "doubted" if match["doubt"] else "denied", match.start()))
+        taken.append(match.span())
+    for match in _BEFORE.finditer(sentence):
+        if match["pseudo"] or any(a < match.end() and match.start() < b for a, b in taken):
+            continue
+        end = min(stop for stop in stops[1:] if stop >= match.end())
+        found.append(Scope(match.end(), end, "doubted" if match["doubt"] else "denied", match.start()))
+    for match in re.finditer(r"\b(?:versus|vs\.?)(?=\s)", sentence, re.IGNORECASE):
+        start = max(stop for stop in stops if stop <= match.start())
+        found.append(Scope(start, min(stop for stop in stops[1:] if stop >= match.end()), "doubted", match.start()))
+    return tuple(found)
+
+
+def polarity(sentence: str, start: int, end: int) -> str:
+    """ "affirmed", "denied" or "doubted" for the mention at `start`:`end` of a sentence.
+
+    A denial outranks a doubt ("no possible ..."), except that a denial whose cue lies inside the mention counts only when it is a "not".
+    """
+    kinds = set()
+    for scope in scopes(sentence):
+        if scope.start < end <= scope.end and (not start <= scope.cue < end or sentence[scope.cue : scope.cue + 3].lower() == "not"):
+            kinds.add(scope.kind)
+    return "denied" if "denied" in kinds else "doubted" if "doubted" in kinds else "affirmed"

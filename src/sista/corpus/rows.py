@@ -1,0 +1,145 @@
+"""From one study to the rows of a corpus: one row per film-report pair."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sista.corpus.radiograph import encode_film, open_radiograph, resize_film, resize_mask
+from sista.corpus.report import clean_text
+from sista.corpus.sections import split_sections, training_text
+from sista.corpus.splits import split_of
+from sista.corpus.study import SPLITS, Film, Region, Study, StudyRefused
+from sista.corpus.words import word_spans
+from sista.errors import SistaError
+
+_REGION = pa.struct(
+    [("finding", pa.string()), ("x", pa.float32()), ("y", pa.float32()), ("width", pa.float32()), ("height", pa.float32()), ("phrase", pa.string()), ("mask", pa.binary())]
+)  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("film_id", pa.string()), ("study_id", pa.string()), ("subject_id", pa.string()), ("split", pa.string()),
+        ("image", pa.binary()), ("width", pa.int32()), ("height", pa.int32()), ("source_width", pa.int32()), ("source_height", pa.int32()),
+        ("view", pa.string()), ("report", pa.string()), ("findings", pa.string()), ("impression", pa.string()),
+        ("labels", pa.list_(pa.float32())), ("true_findings", pa.list_(pa.string())), ("regions", pa.list_(_REGION)),
+        ("age", pa.float32()), ("sex", pa.string()), ("scanner", pa.string()), ("prior_id", pa.string()),
+        ("change", pa.list_(pa.struct([("finding", pa.string()), ("change", pa.string())]))),
+        ("source", pa.string()),
+    ]
+)  # fmt: skip
+"""The columns of a corpus. image: JPEG or PNG bytes. labels: in the order of `label_names`, NaN unknown. regions: pixels of the stored film."""
+
+
+@dataclass(frozen=True)
+class RowSettings:
+    """What decides a row besides its study."""
+
+    size: int
+    image_format: str
+    views: str
+    min_words: int
+    fractions: tuple[float, float, float]
+    salt: str
+    label_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A film (or a study without a usable one) that is not in the corpus, and why: "stable words: the particulars"."""
+
+    study_id: str
+    film: str
+    source: str
+    reason: str
+
+
+def study_rows(study: Study, settings: RowSettings) -> tuple[list[dict[str, Any]], list[LeftOut]]:
+    """The rows of one study and what of it was left out."""
+    sections = split_sections(study.report)
+    report = clean_text(training_text(sections))
+    reason = None
+    if not study.films:
+        reason = "no film"
+    elif not report:
+        reason = "empty report"
+    elif len(word_spans(report)) < settings.min_words:
+        reason = f"report too short: fewer than {settings.min_words} words"
+    if reason:
+        return [], [LeftOut(study.study_id, "", _source_name(study.films[0].source) if study.films else "", reason)]
+    if study.split is not None and study.split not in SPLITS:
+        raise SistaError(f"study {study.study_id}: split {study.split!r}, expected one of {', '.join(SPLITS)} or none")
+    unknown = set(study.labels) - set(settings.label_names)
+    if unknown:
+        raise SistaError(f"study {study.study_id}: label(s) {', '.join(sorted(unknown))} are not among the archive's label_names")
+    common = {
+        "study_id": study.study_id,
+        "subject_id": study.subject_id,
+        "split": study.split or split_of(study.subject_id, settings.fractions, settings.salt),
+        "report": report,
+        "findings": clean_text(sections.get("findings", "")),
+        "impression": clean_text(sections.get("impression", "")),
+        "labels": [float(study.labels.get(name, math.nan)) for name in settings.label_names],
+        "true_findings": None if study.true_findings is None else sorted(study.true_findings),
+        "age": study.age,
+        "sex": study.sex,
+        "scanner": study.scanner,
+        "prior_id": study.prior_id,
+        "change": [{"finding": finding, "change": change} for finding, change in sorted(study.change.items())],
+    }
+    rows, left_out = [], []
+    for film in study.films:
+        try:
+            if settings.views == "frontal" and film.view.upper().startswith(("LAT", "LL", "OBL", "SWIM")):
+                raise StudyRefused("lateral view")
+            rows.append({**common, **_film_columns(film, settings)})
+        except StudyRefused as refused:
+            left_out.append(LeftOut(study.study_id, film.film_id, _source_name(film.source), str(refused)))
+    return rows, left_out
+
+
+def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:
+    opened = open_radiograph(film.source, settings.size)
+    if opened.pixels.min() == opened.pixels.max():
+        raise StudyRefused(f"blank film: {_source_name(film.source)} (every pixel has the same value)")
+    pixels, _ = resize_film(opened.pixels, settings.size)
+    height, width = pixels.shape
+    across, down = width / opened.source_width, height / opened.source_height
+    return {
+        "film_id": film.film_id,
+        "image": encode_film(pixels, settings.image_format),
+        "width": width,
+        "height": height,
+        "source_width": opened.source_width,
+        "source_height": opened.source_height,
+        "view": film.view,
+        "regions": [_region_columns(region, across, down, width, height) for region in film.regions],
+        "source": _source_name(film.source),
+    }
+
+
+def _region_columns(region: Region, across: float, down: float, width: int, height: int) -> dict[str, Any]:
+    mask = None if region.mask is None else np.asarray(region.mask, dtype=bool)
+    if mask is not None and mask.shape != (height, width):
+        mask = resize_mask(mask, width, height)
+    return {
+        "finding": region.finding,
+        "x": region.x * across,
+        "y": region.y * down,
+        "width": region.width * across,
+        "height": region.height * down,
+        "phrase": region.phrase,
+        "mask": None if mask is None else encode_film(mask),
+    }
+
+
+def _source_name(source: Path | np.ndarray) -> str:
+    """The file's name and folder; for pixels without a file a digest of them, so that a row can be traced either way."""
+    if isinstance(source, np.ndarray):
+        return "pixels sha256:" + hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()[:16]
+    return str(source)

@@ -1,0 +1,36 @@
+"""Train, valid and test, never one subject in two of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from sista.corpus.study import SPLITS
+from sista.errors import SistaError
+
+
+def split_of(subject_id: str, fractions: Sequence[float] = (0.8, 0.1, 0.1), salt: str = "sista") -> str:
+    """The split of a subject: a SHA-256 of salt and id, as a number in [0, 1), against the summed fractions.
+
+    It depends on nothing else, so a corpus that grows keeps every old subject where it was.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise SistaError(f"split fractions {tuple(fractions)}: expected three shares (train, valid, test) that add up to 1")
+    digest = hashlib.sha256(f"{salt}\0{subject_id}".encode()).digest()
+    place = int.from_bytes(digest[:7], "big") / 2**56
+    return SPLITS[0] if place < fractions[0] else SPLITS[1] if place < fractions[0] + fractions[1] else SPLITS[2]
+
+
+def refuse_leaks(subjects: Iterable[str], splits: Iterable[str], where: str) -> None:
+    """Raise a SistaError that names the subjects which stand in two splits of `where`."""
+    seen: dict[str, str] = {}
+    leaks: dict[str, None] = {}
+    for subject, split in zip(subjects, splits, strict=True):
+        if seen.setdefault(subject, split) != split:
+            leaks[subject] = None
+    if leaks:
+        names = ", ".join(list(leaks)[:5]) + (f" and {len(leaks) - 5} more" if len(leaks) > 5 else "")
+        raise SistaError(
+            f"{where}: {len(leaks)} subject(s) in more than one split: {names}. "
+            "Give all studies of a subject the same split, or leave the split column out and let sista draw it per subject."
+        )

@@ -1,0 +1,89 @@
+"""The schema of one imaging study, as every archive yields it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where on a film a finding is: a box, and where known the exact mask and the phrase of the report that speaks of it.
+
+    The box is axis-aligned, in pixels of the film that it belongs to, origin top left. `mask` is boolean, of the film's height and width.
+    """
+
+    finding: str
+    x: float
+    y: float
+    width: float
+    height: float
+    phrase: str = ""
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Film:
+    """One radiograph of a study.
+
+    `source` is a file, or the pixels themselves as a 2-D uint8 or uint16 array (bright = dense). `regions` are in pixels of that source.
+    `view` is "PA", "AP", "LATERAL" or "" when unknown.
+    """
+
+    film_id: str
+    source: Path | np.ndarray
+    view: str = ""
+    regions: tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """One imaging study: its films, its report, and what is known of both.
+
+    labels: finding -> 1 present, 0 absent, -1 uncertain; a finding that is missing here is unknown.
+    true_findings: the exact finding set as "finding/side/zone" strings (phantom corpora); None where nobody knows.
+    change: finding -> "better", "worse", "same", "new" or "resolved" against the study `prior_id`.
+    """
+
+    study_id: str
+    subject_id: str
+    report: str
+    films: tuple[Film, ...]
+    labels: Mapping[str, float] = field(default_factory=dict)
+    true_findings: frozenset[str] | None = None
+    split: str | None = None
+    age: float | None = None
+    sex: str | None = None
+    scanner: str | None = None
+    prior_id: str | None = None
+    change: Mapping[str, str] = field(default_factory=dict)
+
+
+class StudyRefused(Exception):
+    """One study cannot enter a corpus; the text is the reason, in a few stable words plus the file at fault.
+
+    Raised by an archive's `__getitem__` or by reading a film. The builder counts it, names it in `left_out.csv` and goes on.
+    """
+
+
+class Archive(Protocol):
+    """A data set as released. Map-style and picklable, so that studies can be read by many processes in any order."""
+
+    name: str
+    label_names: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Study:
+        """Study number `index`; raises `StudyRefused` when it cannot be used."""
+        ...
+
+    def describe(self) -> dict:
+        """The JSON-able settings that determine this archive's content; they go into the corpus and its fingerprint."""
+        ...

@@ -1,0 +1,187 @@
+"""Tokens of all reports, cut once and cached: pieces, the words they make up, and what each word tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from sista.corpus.disk import whole_file
+from sista.corpus.labeller import mentions, place_spans, severity_spans
+from sista.corpus.lexicon import BY_NAME
+from sista.corpus.negation import polarity
+from sista.corpus.sentences import sentence_spans
+from sista.corpus.tokenizer import ReportTokenizer
+from sista.corpus.words import STOP_WORDS, word_spans, word_type, words_of_pieces
+
+MAX_PIECES = 112  # MGCA's limit, special tokens included
+_WEIGHT = {"affirmed": 1.0, "doubted": 0.5, "denied": 0.0}
+_PLAIN_WEIGHT = 0.1  # of every content word, in a report without one affirmed finding
+_COLUMNS = {"pieces": "<i4", "piece_word": "<i4", "piece_sentence": "<i4", "word_type": "<i4", "word_weight": "<f4", "word_sentence": "<i4"}
+
+
+@dataclass(frozen=True)
+class ReportTokens:
+    """One report without special tokens. Pieces [T]: ids, word (-1 punctuation), sentence. Words [L]: type, weight, sentence."""
+
+    pieces: np.ndarray
+    piece_word: np.ndarray
+    piece_sentence: np.ndarray
+    word_type: np.ndarray
+    word_weight: np.ndarray
+    word_sentence: np.ndarray
+
+    def shuffled(self, rng: np.random.Generator) -> ReportTokens:
+        """The same sentences in another order; words and pieces within a sentence stay as they are."""
+        count = int(max(self.piece_sentence.max(initial=-1), self.word_sentence.max(initial=-1))) + 1
+        if count < 2:
+            return self
+        rank = np.argsort(rng.permutation(count))
+        by_piece, by_word = (np.argsort(rank[sentence], kind="stable") for sentence in (self.piece_sentence, self.word_sentence))
+        new_word = np.append(np.argsort(by_word), -1)
+        return ReportTokens(
+            self.pieces[by_piece], new_word[self.piece_word[by_piece]], rank[self.piece_sentence[by_piece]],
+            self.word_type[by_word], self.word_weight[by_word], rank[self.word_sentence[by_word]],
+        )  # fmt: skip
+
+
+class TokenStore:
+    """The tokens of many reports, in flat arrays with offsets; on disk one memory-mapped Arrow file.
+
+    len(store) is the number of reports; `store[i]` the `ReportTokens` of one; `collate_tokens` makes tensors of some.
+    """
+
+    def __init__(self, flat: dict[str, np.ndarray], piece_offsets: np.ndarray, word_offsets: np.ndarray, specials: dict[str, str]) -> None:
+        self._flat, self._piece_offsets, self._word_offsets = flat, piece_offsets, word_offsets
+        self.fingerprint = specials["fingerprint"]
+        self.pad_id, self.cls_id, self.sep_id = (int(specials[name]) for name in ("pad", "cls", "sep"))
+
+    @classmethod
+    def from_texts(cls, texts: Sequence[str], tokenizer: ReportTokenizer, max_pieces: int = MAX_PIECES) -> TokenStore:
+        """Cut reports (or prompts) into at most `max_pieces` pieces, special tokens included, ending with a whole word."""
+        unique = list(dict.fromkeys(texts))
+        done = {}
+        for start in range(0, len(unique), 4096):
+            some = unique[start : start + 4096]
+            for text, (ids, offsets) in zip(some, tokenizer.encode(some), strict=True):
+                done[text] = report_tokens(text, ids, offsets, max_pieces)
+        reports = [done[text] for text in texts]
+        flat = {n: np.concatenate([np.zeros(0, t), *(getattr(r, n) for r in reports)]).astype(t, copy=False) for n, t in _COLUMNS.items()}
+        pieces = np.cumsum([0, *(len(r.pieces) for r in reports)])
+        words = np.cumsum([0, *(len(r.word_type) for r in reports)])
+        ids_ = {"pad": str(tokenizer.pad_id), "cls": str(tokenizer.cls_id), "sep": str(tokenizer.sep_id), "fingerprint": tokenizer.fingerprint}
+        return cls(flat, pieces, words, ids_)
+
+    def save(self, path: Path) -> None:
+        """Write the Arrow file."""
+        metadata = {"fingerprint": self.fingerprint, "pad": str(self.pad_id), "cls": str(self.cls_id), "sep": str(self.sep_id)}
+        arrays = [
+            pa.ListArray.from_arrays(pa.array(self._piece_offsets if "piece" in name else self._word_offsets, pa.int32()), pa.array(self._flat[name]))
+            if self._piece_offsets[-1] < 2**31 - 1
+            else pa.LargeListArray.from_arrays(pa.array(self._piece_offsets if "piece" in name else self._word_offsets, pa.int64()), pa.array(self._flat[name]))
+            for name in _COLUMNS
+        ]
+        batch = pa.record_batch(arrays, names=list(_COLUMNS)).replace_schema_metadata(metadata)
+        with whole_file(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
+            writer.write_batch(batch)
+
+    @classmethod
+    def open(cls, path: Path) -> TokenStore:
+        """Map a file that `save` wrote."""
+        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        metadata = {key.decode(): value.decode() for key, value in batch.schema.metadata.items()}
+        flat = {name: batch.column(name).values.to_numpy() for name in _COLUMNS}
+        return cls(flat, batch.column("pieces").offsets.to_numpy(), batch.column("word_type").offsets.to_numpy(), metadata)
+
+    def __len__(self) -> int:
+        return len(self._piece_offsets) - 1
+
+    def __getitem__(self, row: int) -> ReportTokens:
+        pieces = slice(int(self._piece_offsets[row]), int(self._piece_offsets[row + 1]))
+        words = slice(int(self._word_offsets[row]), int(self._word_offsets[row + 1]))
+        return ReportTokens(**{name: flat[pieces if name.startswith("piece") else words] for name, flat in self._flat.items()})
+
+    def collate(self, rows: Sequence[int] | np.ndarray, rng: np.random.Generator | None = None) -> dict[str, Tensor]:
+        """`collate_tokens` of these rows."""
+        reports = [self[int(row)] for row in rows]
+        return collate_tokens(reports, self.pad_id, self.cls_id, self.sep_id, rng)
+
+
+def report_tokens(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], max_pieces: int = MAX_PIECES) -> ReportTokens:
+    """Join one tokenised report with its words and sentences."""
+    sentences = sentence_spans(text)
+    spans, types, weights, where = [], [], [], []
+    for number, (start, end) in enumerate(sentences):
+        for a, b, kind, weight in sentence_words(text[start:end]):
+            spans.append((start + a, start + b))
+            types.append(kind)
+            weights.append(weight)
+            where.append(number)
+    if not any(weights):
+        weights = [_PLAIN_WEIGHT * (text[a:b].lower() not in STOP_WORDS) for a, b in spans]
+    piece_word = words_of_pieces(offsets, spans)
+    limit = _whole_words(piece_word, max_pieces - 2)
+    words = int(piece_word[:limit].max(initial=-1)) + 1
+    starts = np.array([start for start, _ in offsets[:limit]], dtype=np.int64)
+    sentence_starts = np.array([start for start, _ in sentences], dtype=np.int64)
+    piece_sentence = np.maximum(np.searchsorted(sentence_starts, starts + 1) - 1, 0) if len(sentences) else np.zeros(limit, dtype=np.int64)
+    return ReportTokens(
+        np.array(ids[:limit], dtype=np.int64), piece_word[:limit], piece_sentence,
+        np.array(types[:words], dtype=np.int64), np.array(weights[:words], dtype=np.float32), np.array(where[:words], dtype=np.int64),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=65536)
+def sentence_words(sentence: str) -> tuple[tuple[int, int, int, float], ...]:
+    """(start, end, type, weight) of each word. Weight 1: finding, place, size and device words of what is affirmed; 0.5: of what is doubted."""
+    found = [m for m in mentions(sentence) if m.polarity != "denied" and BY_NAME[m.finding].relevant]
+    weighty = [(m.start, m.end, _WEIGHT[m.polarity]) for m in found]
+    if found:
+        weighty += [(a, b, _WEIGHT[polarity(sentence, a, b)]) for a, b in [*place_spans(sentence), *severity_spans(sentence)]]
+    result = []
+    for start, end in word_spans(sentence):
+        word = sentence[start:end]
+        weight = max((w for a, b, w in weighty if a <= start and end <= b), default=0.0) if word.lower() not in STOP_WORDS else 0.0
+        result.append((start, end, word_type(word, polarity(sentence, start, end) == "denied"), weight))
+    return tuple(result)
+
+
+def collate_tokens(reports: Sequence[ReportTokens], pad: int, cls: int, sep: int, rng: np.random.Generator | None = None) -> dict[str, Tensor]:
+    """The text tensors of a `Batch`: pieces, piece_mask, piece_word [B,T] and word_mask, word_type, word_weight, word_sentence [B,L].
+
+    Each report becomes `cls` pieces `sep`. With `rng` the sentences of each report are put in a random order first.
+    """
+    if rng is not None:
+        reports = [report.shuffled(rng) for report in reports]
+    rows = len(reports)
+    length = max((len(r.pieces) for r in reports), default=0) + 2
+    words = max(1, max((len(r.word_type) for r in reports), default=0))
+    pieces, piece_word = np.full((rows, length), pad, dtype=np.int64), np.full((rows, length), -1, dtype=np.int64)
+    piece_mask, word_mask = np.zeros((rows, length), dtype=bool), np.zeros((rows, words), dtype=bool)
+    types, sentences, weights = np.zeros((rows, words), np.int64), np.zeros((rows, words), np.int64), np.zeros((rows, words), np.float32)
+    for i, report in enumerate(reports):
+        t, w = len(report.pieces), len(report.word_type)
+        pieces[i, 0], pieces[i, 1 : t + 1], pieces[i, t + 1] = cls, report.pieces, sep
+        piece_word[i, 1 : t + 1], piece_mask[i, : t + 2], word_mask[i, :w] = report.piece_word, True, True
+        types[i, :w], weights[i, :w], sentences[i, :w] = report.word_type, report.word_weight, report.word_sentence
+    arrays = {
+        "pieces": pieces, "piece_mask": piece_mask, "piece_word": piece_word, "word_mask": word_mask,
+        "word_type": types, "word_weight": weights, "word_sentence": sentences,
+    }  # fmt: skip
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _whole_words(piece_word: np.ndarray, limit: int) -> int:
+    """How many pieces to keep so that at most `limit` remain and no word is cut; a single endless word is cut all the same."""
+    if len(piece_word) <= limit:
+        return len(piece_word)
+    last = limit
+    while last and piece_word[last] >= 0 and piece_word[last - 1] == piece_word[last]:
+        last -= 1
+    return last or limit

@@ -1,0 +1,174 @@
+"""A pre-trained model that answers: classify a film by prompts, show where a phrase is, embed films and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sista.corpus.augmentation import eval_view
+from sista.corpus.radiograph import read_radiograph, resize_film
+from sista.corpus.study import StudyRefused
+from sista.corpus.tokenizer import ReportTokenizer
+from sista.corpus.tokens import TokenStore
+from sista.errors import SistaError
+from sista.inference.prompts import PromptPair, default_prompts
+from sista.models.checkpoint import load_pretrained
+from sista.models.dual_encoder import DualEncoder
+from sista.models.encode import FilmVectors, encode_films, encode_texts
+from sista.models.precision import autocast, choose_device, choose_precision
+
+FilmSource = str | Path | np.ndarray
+
+
+class PretrainedModel:
+    """A dual encoder in evaluation mode with its tokenizer.
+
+    Films are files (JPEG, PNG) or 2-D uint8 or uint16 arrays with bright = dense; texts are plain strings. Results are NumPy, float32.
+    """
+
+    def __init__(self, encoder: DualEncoder, tokenizer: ReportTokenizer, card: dict[str, Any], device: torch.device, precision: str) -> None:
+        self.encoder = encoder.to(device).eval()
+        self.encoder.image.to(memory_format=torch.channels_last)
+        self.tokenizer, self.card, self.device, self.precision = tokenizer, card, device, precision
+        self.image_size: int = encoder.image.image_size
+
+    def classify(self, film: FilmSource, findings: Sequence[str] | Mapping[str, PromptPair]) -> dict[str, float]:
+        """The probability of each finding by zero-shot prompts, independent of each other.
+
+        `findings` are names, for which prompts are made, or name -> `PromptPair`. The probability is that of the affirming side in a
+        softmax over the two sides' mean embeddings at the model's temperature; it is not calibrated.
+        """
+        image = self.encode_films([self.prepare(film)]).image
+        names = list(findings)
+        return dict(zip(names, map(float, self.zero_shot(image, prompts_of(findings))[0]), strict=True))
+
+    def zero_shot(self, image: np.ndarray, prompts: Mapping[str, PromptPair]) -> np.ndarray:
+        """Probabilities [N,K] of K findings for the unit vectors [N,D] of N films."""
+        positive = np.stack([self._ensemble(pair.positive) for pair in prompts.values()])
+        negative = np.stack([self._ensemble(pair.negative) for pair in prompts.values()])
+        logits = (image @ positive.T - image @ negative.T) / float(self.card.get("temperature", 0.07))
+        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+    def heatmap(self, film: FilmSource, phrase: str) -> np.ndarray:
+        """How well each place of the film fits a phrase, [H,W] of the film's own size: cosine similarity, bilinear between patches.
+
+        The numbers compare places within one film, not films with each other.
+        """
+        pixels = _read(film)
+        height, width = pixels.shape
+        grid = self.patch_map(self.prepare(pixels)[None], [phrase])[0]
+        side = max(height, width)
+        full = torch.nn.functional.interpolate(torch.from_numpy(grid)[None, None], size=(side, side), mode="bilinear", align_corners=False)[0, 0]
+        top, left = (side - height) // 2, (side - width) // 2
+        return full[top : top + height, left : left + width].numpy()
+
+    @torch.inference_mode()
+    def patch_map(self, images: Tensor, phrases: Sequence[str]) -> np.ndarray:
+        """One map [N,h,w] for each pair of a prepared film [N,1,s,s] and a phrase, on the encoder's grid.
+
+        A patch's score is the weighted mean over the phrase's words of the word's cosine with it, less the mean map where the checkpoint
+        holds one. Words that tell something (finding, place, severity) count; if none does, all content words.
+        """
+        tokens = self._tokens(phrases)
+        weight = tokens["word_weight"] * tokens["word_mask"]
+        weight = torch.where(weight.sum(1, keepdim=True) > 0, weight, tokens["word_mask"].float())
+        weight = (weight / weight.sum(1, keepdim=True).clamp(min=1e-6)).to(self.device)
+        with autocast(self.precision, self.device):
+            _, patches, grid = self.encoder.encode_images(images.to(self.device).contiguous(memory_format=torch.channels_last))
+            _, words = self.encoder.encode_texts(
+                tokens["pieces"].to(self.device), tokens["piece_mask"].to(self.device), tokens["piece_word"].to(self.device), weight.shape[1]
+            )
+        patches = patches.float() - self.encoder.patch_mean(grid)
+        scores = torch.einsum("nl,nld,npd->np", weight, words.float(), patches)
+        return scores.view(len(images), *grid).cpu().numpy()
+
+    def prepare(self, film: FilmSource) -> Tensor:
+        """A film as the encoder wants it, [1,s,s]: long side resized, padded to a square, normalised."""
+        pixels, _ = resize_film(_read(film), self.image_size)
+        height, width = pixels.shape
+        square = np.zeros((self.image_size, self.image_size), dtype=np.uint8)
+        top, left = (self.image_size - height) // 2, (self.image_size - width) // 2
+        square[top : top + height, left : left + width] = pixels
+        return eval_view(torch.from_numpy(square)[None, None], self.image_size)[0]
+
+    def encode_films(self, films: Iterable[Tensor], batch: int = 128) -> FilmVectors:
+        """Pooled features and unit vectors of prepared films [1,s,s]."""
+        return encode_films(self.encoder, map(torch.stack, _chunks(films, batch)), self.precision)
+
+    def encode_texts(self, texts: Sequence[str], batch: int = 256) -> np.ndarray:
+        """Unit vectors [N,D] of texts. Texts of like length are encoded together, so that padding is not computed."""
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        batches = (self._tokens([texts[i] for i in order[start : start + batch]]) for start in range(0, len(texts), batch))
+        vectors = encode_texts(self.encoder, ((t["pieces"], t["piece_mask"]) for t in batches), self.precision)
+        result = np.empty_like(vectors)
+        result[order] = vectors
+        return result
+
+    def _tokens(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        longest = int(self.card.get("max_pieces", 112))
+        return TokenStore.from_texts(texts, self.tokenizer, longest).collate(range(len(texts)))
+
+    def _ensemble(self, texts: Sequence[str]) -> np.ndarray:
+        mean = self.encode_texts(texts).mean(axis=0)
+        return mean / max(float(np.linalg.norm(mean)), 1e-8)
+
+    @cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """The findings that the pre-training corpus had labels for."""
+        return tuple(self.card.get("label_names", ()))
+
+    def __repr__(self) -> str:
+        image, text = self.encoder.image.name, self.encoder.text.name
+        return f"PretrainedModel({self.card.get('method')}, {image} + {text}, {self.image_size} px, {self.card.get('steps')} steps)"
+
+
+def load(path: str | Path, device: str = "auto", precision: str = "auto") -> PretrainedModel:
+    """Load a pre-trained model from a run's folder, a checkpoint's folder, or the Hub by name.
+
+    Args:
+        path: what `sista pretrain --out` wrote, or a Hub name such as owner/model.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto (bf16 where the hardware gains from it), bf16 or fp32.
+    """
+    chosen = choose_device(device)
+    pretrained = load_pretrained(path)
+    tokenizer = ReportTokenizer.open(pretrained.folder)
+    return PretrainedModel(pretrained.encoder, tokenizer, pretrained.card, chosen, choose_precision(precision, chosen))
+
+
+def untrained(path: str | Path, seed: int = 0, device: str = "auto", precision: str = "auto") -> PretrainedModel:
+    """The architecture and tokenizer of a checkpoint with fresh weights: the floor that every score is to be read against."""
+    chosen = choose_device(device)
+    torch.manual_seed(seed)
+    pretrained = load_pretrained(path, weights=False)
+    tokenizer = ReportTokenizer.open(pretrained.folder)
+    return PretrainedModel(pretrained.encoder, tokenizer, pretrained.card, chosen, choose_precision(precision, chosen))
+
+
+def prompts_of(findings: Sequence[str] | Mapping[str, PromptPair]) -> dict[str, PromptPair]:
+    """Prompt pairs by name, made where only names are given."""
+    return dict(findings) if isinstance(findings, Mapping) else {name: default_prompts(name) for name in findings}
+
+
+def _read(film: FilmSource) -> np.ndarray:
+    try:
+        return read_radiograph(Path(film) if isinstance(film, str) else film)
+    except StudyRefused as refused:
+        raise SistaError(str(refused)) from None
+
+
+def _chunks(films: Iterable[Tensor], size: int) -> Iterable[list[Tensor]]:
+    some: list[Tensor] = []
+    for film in films:
+        some.append(film)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some

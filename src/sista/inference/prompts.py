@@ -1,0 +1,49 @@
+"""Sentences that say a finding is there, and that it is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from sista.errors import SistaError
+
+POSITIVE = ("{finding}.", "There is {article}{finding}.", "{finding} is seen.", "Findings are consistent with {finding}.")
+NEGATIVE = ("No {finding}.", "There is no {finding}.", "No {finding} is seen.", "No evidence of {finding}.")
+
+
+@dataclass(frozen=True)
+class PromptPair:
+    """Several ways to affirm a finding and several to deny it; the embeddings of each side are averaged."""
+
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+
+
+def default_prompts(finding: str) -> PromptPair:
+    """The pair of ensembles for a finding's name, in the manner of CheXzero's positive and negative prompts."""
+    name = finding.replace("_", " ").strip().lower()
+    words = {"finding": name, "article": "an " if name[:1] in "aeiou" and name not in _UNCOUNTED else "" if name in _UNCOUNTED else "a "}
+    return PromptPair(tuple(_sentence(t.format(**words)) for t in POSITIVE), tuple(_sentence(t.format(**words)) for t in NEGATIVE))
+
+
+_UNCOUNTED = {"atelectasis", "edema", "oedema", "cardiomegaly", "consolidation", "pneumonia", "emphysema", "fibrosis", "pleural thickening", "support devices"}
+
+
+def read_prompts(file: Path) -> dict[str, PromptPair]:
+    """Prompts from JSON: `{"pneumothorax": {"positive": ["..."], "negative": ["..."]}}`."""
+    try:
+        given = json.loads(file.read_text())
+        pairs = {name: PromptPair(tuple(pair["positive"]), tuple(pair["negative"])) for name, pair in given.items()}
+    except FileNotFoundError as error:
+        raise SistaError(f"no prompts at {file}: give a JSON file") from error
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise SistaError(f'{file} must map each finding to {{"positive": [...], "negative": [...]}} ({type(error).__name__}: {error})') from error
+    empty = [name for name, pair in pairs.items() if not (pair.positive and pair.negative)]
+    if empty:
+        raise SistaError(f"{file}: {', '.join(empty)} need at least one positive and one negative prompt")
+    return pairs
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,80 @@
+"""Zero-shot classification: a film against what says that a finding is there, and what says that it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
+from sista.inference.embedding import SplitVectors, embed_rows
+from sista.inference.pretrained import PretrainedModel, load, prompts_of
+from sista.inference.prompts import PromptPair, read_prompts
+from sista.metrics.interval import Estimate, bootstrap_macro_auroc
+
+
+def zeroshot(
+    model: Path,
+    data: Path | None = None,
+    image: Path | None = None,
+    findings: list[str] | None = None,
+    prompts: Path | None = None,
+    split: str = "test",
+    device: str = "auto",
+    precision: str = "auto",
+) -> dict[str, Any]:
+    """Classify films by prompts, without labels: one film, or a corpus split scored against its labels.
+
+    Args:
+        model: a pre-trained run, a checkpoint, or a Hub name.
+        data: a corpus with labels; gives the AUROC of each finding with a 95 % interval over subjects.
+        image: one film (JPEG or PNG); gives the probability of each finding.
+        findings: names to ask for; by default the corpus' or the checkpoint's label names.
+        prompts: a JSON file, {"finding": {"positive": [...], "negative": [...]}}.
+        split: which part of the corpus.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, bf16 or fp32.
+    """
+    if (data is None) == (image is None):
+        raise SistaError("give either --data, a corpus, or --image, one film")
+    trained = load(model, device, precision)
+    given = read_prompts(prompts) if prompts else prompts_of(findings) if findings else None
+    if image is not None:
+        pairs = given or prompts_of(trained.label_names)
+        if not pairs:
+            raise SistaError(f"checkpoint {model} knows no label names; name them with --findings")
+        return {"task": "zeroshot", "image": str(image), "probability": trained.classify(image, pairs)}
+    assert data is not None
+    corpus = Corpus.open(data)
+    pairs = given or prompts_of(corpus.label_names)
+    vectors = embed_rows(trained, corpus, corpus.rows(split), texts=False)
+    macro, per_label = zero_shot_auroc(trained, corpus, vectors, pairs)
+    return {
+        "task": "zeroshot",
+        "model": str(model),
+        "data": corpus.fingerprint,
+        "split": split,
+        "films": len(vectors.rows),
+        "auroc": macro.as_dict(),
+        "per_finding": {name: estimate.as_dict() for name, estimate in per_label.items()},
+    }
+
+
+def zero_shot_auroc(
+    model: PretrainedModel, corpus: Corpus, vectors: SplitVectors, prompts: Mapping[str, PromptPair]
+) -> tuple[Estimate, dict[str, Estimate]]:
+    """Macro AUROC and that of each prompted finding which the corpus labels; uncertain and unknown labels are left out."""
+    known = [name for name in prompts if name in corpus.label_names]
+    if not known:
+        raise SistaError(f"corpus {corpus.path} labels none of {', '.join(prompts)}; it has {', '.join(corpus.label_names) or 'no labels'}")
+    columns = [corpus.label_names.index(name) for name in known]
+    labels = corpus.labels(vectors.rows)[:, columns].astype(float)
+    labels[labels < 0] = np.nan
+    scores = model.zero_shot(vectors.image, {name: prompts[name] for name in known})
+    if not any(len(np.unique(column[~np.isnan(column)])) == 2 for column in labels.T):
+        raise SistaError(f"corpus {corpus.path}: none of {', '.join(known)} is both present and absent among these {len(labels)} films")
+    macro, each = bootstrap_macro_auroc(scores, labels, groups=vectors.subjects)
+    return macro, dict(zip(known, each, strict=True))

@@ -1,0 +1,50 @@
+"""Methods by name: each one short file that puts a dual encoder and a few objectives together."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from sista.errors import SistaError, nearest
+
+if TYPE_CHECKING:
+    from sista.methods.method import Cutoff, Method
+    from sista.models.dual_encoder import DualEncoder
+
+# name: (module, class, what it is in one line)
+METHODS = {
+    "sista": ("sista.methods.sista", "Sista", "semantic-aware instance alignment and film-dependent sparse token alignment"),
+    "sista-paper": ("sista.methods.sista", "SistaPaper", "the same with the token term inside one report, as SPARC writes it"),
+    "identity": ("sista.methods.identity", "Identity", "InfoNCE: every pair but its own is a negative (ConVIRT, CLIP)"),
+}
+
+
+def make_method(name: str, encoder: DualEncoder, cutoff: Cutoff, settings: dict[str, Any]) -> Method:
+    """The method `name` around `encoder`; raises `SistaError` with the nearest names for an unknown method or setting.
+
+    cutoff: turns a share of random corpus pairs into the report similarity that this share reaches.
+    """
+    from sista.methods.method import make_settings
+
+    kind = _class(name)
+    return kind(encoder, make_settings(kind.Settings, settings, name), cutoff)
+
+
+def methods(name: str | None = None) -> dict[str, Any]:
+    """List the methods, or the settings of one with their defaults.
+
+    Args:
+        name: a method.
+    """
+    if name is None:
+        return {method: line for method, (_, _, line) in METHODS.items()}
+    kind = _class(name)
+    return {"method": name, "about": METHODS[name][2], "settings": {f.name: f.default for f in fields(kind.Settings)}, "help": kind.Settings.__doc__}
+
+
+def _class(name: str) -> Any:
+    if name not in METHODS:
+        raise SistaError(f"unknown method {name!r}: {nearest(name, METHODS)}")
+    module, kind, _ = METHODS[name]
+    return getattr(importlib.import_module(module), kind)

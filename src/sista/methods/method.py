@@ -1,0 +1,80 @@
+"""What every method is: a dual encoder, a few objectives, and one forward pass from a batch to a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sista.corpus.batch import Batch
+from sista.errors import SistaError, nearest
+from sista.models.dual_encoder import DualEncoder
+from sista.objectives.diagnostics import removed_pair_quality, target_statistics
+from sista.objectives.targets import Targets
+
+Cutoff = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The loss to minimise, its terms before weighting, and what to log of the targets and the attention; all 0-d tensors."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    statistics: dict[str, Tensor]
+
+
+class Method(nn.Module):
+    """Base of the methods. A subclass has a frozen dataclass `Settings`, and `forward`.    """
+
+    Settings: ClassVar[type]
+
+    def __init__(self, encoder: DualEncoder, settings: Any) -> None:
+        super().__init__()
+        self.encoder, self.settings = encoder, settings
+
+    def forward(self, batch: Batch, images: Tensor, generator: torch.Generator, statistics: bool = False) -> StepResult:
+        """The loss of one batch; `images` are its augmented, normalised films. Statistics are computed on request only."""
+        raise NotImplementedError
+
+
+def pair_statistics(targets: Targets, batch: Batch, temperature: Tensor) -> dict[str, Tensor]:
+    """What became of the off-diagonal pairs, how many of the removed ones have equal true findings, and the temperature.
+
+    Precision and recall say nothing (1) on a corpus whose true findings are unknown.
+    """
+    shares = {f"share_{name}": value for name, value in target_statistics(targets).items()}
+    quality = {f"removed_{name}": value for name, value in removed_pair_quality(targets, batch.truth_key).items()}
+    return {**shares, **quality, "temperature": temperature.detach()}
+
+
+def make_settings(kind: type, given: dict[str, Any], method: str) -> Any:
+    """The settings dataclass of a method from a mapping; unknown keys and wrong types are refused."""
+    known = {field.name: field for field in fields(kind)}
+    values = {}
+    for name, value in given.items():
+        if name not in known:
+            raise SistaError(f"method {method!r} has no setting {name!r}: {nearest(name, known)}")
+        default = known[name].default
+        try:
+            values[name] = _as(type(default), value)
+        except (TypeError, ValueError) as error:
+            raise SistaError(f"setting {name} of method {method!r} is {value!r}; it must be {type(default).__name__} like {default!r}") from error
+    return kind(**values)
+
+
+def _as(kind: type, value: Any) -> Any:
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in ("true", "false"):
+            return str(value).lower() == "true"
+        raise ValueError
+    if isinstance(value, bool):
+        raise TypeError
+    if kind is int and float(value) != int(float(value)):
+        raise ValueError
+    return kind(float(value)) if kind is int else kind(value)

@@ -1,0 +1,152 @@
+"""SISTA: semantic-aware instance alignment and sparse token alignment (arXiv 2601.08165)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sista.corpus.batch import Batch
+from sista.methods.method import Cutoff, Method, StepResult, pair_statistics
+from sista.models.dual_encoder import DualEncoder
+from sista.objectives.instance_alignment import InstanceAlignment
+from sista.objectives.token_alignment import TokenAlignment
+from sista.objectives.token_attention import TokenAligner
+
+
+@dataclass(frozen=True)
+class SistaSettings:
+    """SISTA's two terms.
+
+    Args:
+        mode: what happens to pairs with alike reports: identity, eliminate, triage, soft or sigmoid.
+        positive_share: share of random corpus pairs that count as positives (triage, sigmoid).
+        negative_share: share of random corpus pairs that are no negatives (eliminate, triage).
+        theta_p: the positives' cut-off as a similarity; 0: from positive_share.
+        theta_n: the negatives' cut-off as a similarity; 0: from negative_share.
+        beta: soft mode, share of the softened targets.
+        tau_s: soft mode, temperature of the report similarities.
+        adaptive_offset: take the running mean similarity out first (FaNe); then give theta_p and theta_n.
+        temperature: of the instance logits, at the start.
+        learn_temperature: train it, clamped to 0.01 to 1.
+        instance_weight: lambda 1.
+        token_weight: lambda 2; 0 leaves the token term out.
+        token_form: cross_film, within or report_score.
+        weighting: how a word looks at patches: minmax, topk, sparsemax, entmax, or softmax (dense, the control).
+        sigma: minmax, share of the range below which a patch does not count; 0: 1/P.
+        k: topk, patches kept.
+        attention_temperature: of topk, sparsemax, entmax and softmax.
+        token_temperature: of the word logits.
+        words: informative words drawn per report; 0: all words.
+        weighted: draw words by how much they tell (finding, place, severity, affirmed), or all alike.
+        films: cross_film, other films drawn per report; 0: all of the batch.
+        pooling: cross_film and report_score, a word's score on a film: aligner (its own view) or max (its best patch).
+        mask_repeats: within, equal words of a report are not each other's negatives.
+        mirror: weight of the patch-to-word term.
+        wrong_films: a control: the token term sees the patches of another study.
+    """
+
+    mode: str = "eliminate"
+    positive_share: float = 0.01
+    negative_share: float = 0.01
+    theta_p: float = 0.0
+    theta_n: float = 0.0
+    beta: float = 0.5
+    tau_s: float = 0.1
+    adaptive_offset: bool = False
+    temperature: float = 0.07
+    learn_temperature: bool = True
+    instance_weight: float = 1.0
+    token_weight: float = 1.0
+    token_form: str = "cross_film"
+    weighting: str = "minmax"
+    sigma: float = 0.3
+    k: int = 16
+    attention_temperature: float = 0.1
+    token_temperature: float = 0.1
+    words: int = 16
+    weighted: bool = True
+    films: int = 3
+    pooling: str = "aligner"
+    mask_repeats: bool = True
+    mirror: float = 0.0
+    wrong_films: bool = False
+
+
+class Sista(Method):
+    """L = lambda_1 L_SIA + lambda_2 L_STA over the pairs of a batch.
+
+    SIA: the similarity of reports decides which pairs are positives, negatives or neither. STA: by default words are contrasted across
+    films whose reports lack them, since the contrast within a report can be solved without the film.
+    """
+
+    Settings: type = SistaSettings
+    settings: SistaSettings
+
+    def __init__(self, encoder: DualEncoder, settings: SistaSettings, cutoff: Cutoff) -> None:
+        super().__init__(encoder, settings)
+        theta_p = settings.theta_p or cutoff(settings.positive_share)
+        theta_n = settings.theta_n or cutoff(settings.negative_share)
+        self.instance = InstanceAlignment(
+            settings.mode,
+            theta_p,
+            min(theta_n, theta_p) if settings.mode == "triage" else theta_n,
+            settings.beta,
+            settings.tau_s,
+            settings.temperature,
+            settings.learn_temperature,
+            settings.adaptive_offset,
+        )
+        self.token = TokenAlignment(
+            settings.token_form,
+            TokenAligner(settings.weighting, settings.sigma or None, settings.k, settings.attention_temperature),
+            settings.token_temperature,
+            settings.words or None,
+            settings.weighted,
+            settings.mask_repeats,
+            settings.films or None,
+            self.instance.theta_n,
+            pooling=settings.pooling,
+            mirror=settings.mirror,
+        )
+
+    def forward(self, batch: Batch, images: Tensor, generator: torch.Generator, statistics: bool = False) -> StepResult:
+        """The loss of one batch; with `statistics` also what the specification's section 6 wants logged."""
+        e = self.encoder(images, batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask)
+        instance, targets, similarity = self.instance(e.image, e.text, batch.teacher, batch.report_key)
+        log = pair_statistics(targets, batch, self.instance.temperature) if statistics else {}
+        if self.settings.token_weight == 0:
+            return StepResult(self.settings.instance_weight * instance, {"instance": instance}, log)
+        token, looks = self.token(
+            e.words,
+            e.patches.roll(1, dims=0) if self.settings.wrong_films else e.patches,
+            batch.word_mask,
+            batch.word_type,
+            batch.word_weight,
+            batch.word_sentence,
+            similarity,
+            targets,
+            generator,
+            statistics,
+        )
+        loss = self.settings.instance_weight * instance + self.settings.token_weight * token
+        return StepResult(loss, {"instance": instance, "token": token}, {**log, **looks})
+
+
+@dataclass(frozen=True)
+class SistaPaperSettings(SistaSettings):
+    __doc__ = SistaSettings.__doc__
+
+    mode: str = "triage"
+    negative_share: float = 0.03
+    token_form: str = "within"
+    sigma: float = 0.0
+    words: int = 0
+    weighted: bool = False
+
+
+class SistaPaper(Sista):
+    """The specification's plain form: triage at the top 1 % and 3 %, and SPARC's token term over all words with sigma = 1/P."""
+
+    Settings = SistaPaperSettings

@@ -1,0 +1,1 @@
+"""Image encoders, text encoders, projections, and the dual encoder made of them."""

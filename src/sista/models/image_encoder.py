@@ -1,0 +1,96 @@
+"""Any timm image model behind one contract: a pooled vector, patch vectors with their grid, and a pyramid of maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sista.errors import SistaError, nearest
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """pooled [B,C]; patches [B,P,C'], row by row over `grid` = (rows, columns)."""
+
+    pooled: Float[Tensor, "b c"]
+    patches: Float[Tensor, "b p e"]
+    grid: tuple[int, int]
+
+
+class ImageEncoder(nn.Module):
+    """A timm model by name, on one-channel films.
+
+    `patch_stride` picks the patches of a hierarchical model: the deepest stage whose stride does not exceed it (16: the third stage of a
+    ResNet, as MGCA). A plain vision transformer has its tokens.
+    `width` is the size of the pooled vector, `patch_width` that of a patch, `grid` the patches' (rows, columns) at `image_size`.
+    """
+
+    def __init__(self, name: str, *, image_size: int, pretrained: bool = False, patch_stride: int = 16, options: dict[str, Any] | None = None):
+        super().__init__()
+        self.name, self.image_size, self.patch_stride, self.options = name, image_size, patch_stride, dict(options or {})
+        self.model = _create(name, image_size, pretrained, self.options)
+        if not (hasattr(self.model, "forward_intermediates") and hasattr(self.model, "forward_head") and self.model.feature_info):
+            raise SistaError(f"image encoder {name!r} does not expose intermediate features in timm; choose a ResNet, ConvNeXt, ViT or Swin")
+        strides = [info["reduction"] for info in self.model.feature_info]
+        self.plain = len(strides) > 1 and len(set(strides)) == 1  # a plain transformer: every block on the same grid
+        self.stage = len(strides) - 1 if self.plain else max((i for i, s in enumerate(strides) if s <= patch_stride), default=0)
+        self.patch_width: int = self.model.feature_info[self.stage]["num_chs"]
+        self.width, self.grid = self._probe()
+
+    def _probe(self) -> tuple[int, tuple[int, int]]:
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            final, maps = self.model.forward_intermediates(torch.zeros(1, 1, self.image_size, self.image_size), indices=[self.stage])
+            width = self.model.forward_head(final, pre_logits=True).shape[1]
+        self.model.train(training)
+        return width, (maps[0].shape[2], maps[0].shape[3])
+
+    def forward(self, images: Float[Tensor, "b 1 h w"]) -> ImageFeatures:
+        """Pooled vector and patches of a batch of normalised films."""
+        final, maps = self.model.forward_intermediates(images, indices=[self.stage], **({"norm": True} if self.plain else {}))
+        chosen = maps[0]
+        grid = (chosen.shape[2], chosen.shape[3])
+        return ImageFeatures(self.model.forward_head(final, pre_logits=True), chosen.flatten(2).transpose(1, 2), grid)
+
+    def pooled(self, images: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c"]:
+        """The pooled vector alone, which is what a linear probe reads."""
+        return self.forward(images).pooled
+
+    def pyramid(self, images: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b c h w"]]:
+        """Maps from fine to coarse, one a stage; a plain transformer gives its last grid only."""
+        indices = [self.stage] if self.plain else list(range(len(self.model.feature_info)))
+        return self.model.forward_intermediates(images, indices=indices)[1]
+
+    def describe(self) -> dict[str, Any]:
+        """What `ImageEncoder(**...)` needs to make the same architecture again."""
+        return {"name": self.name, "image_size": self.image_size, "patch_stride": self.patch_stride, "options": self.options}
+
+
+def _create(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> Any:
+    import timm
+
+    from sista.models import compact  # noqa: F401  registers sista_compact
+
+    if not timm.is_model(name.split(":")[-1]) and "/" not in name:
+        raise SistaError(f"unknown image encoder {name!r}: {_close_timm_names(name)}; `timm.list_models()` has them all")
+    keywords: dict[str, Any] = {"in_chans": 1, "num_classes": 0, "pretrained": pretrained, **options}
+    try:
+        try:
+            return timm.create_model(name, img_size=image_size, **keywords)
+        except TypeError:  # convolutional models take films of any size and know no img_size
+            return timm.create_model(name, **keywords)
+    except (OSError, RuntimeError, ValueError) as error:
+        remedy = "give a local checkpoint, or leave pre-trained weights off" if pretrained else "check the name and its options"
+        raise SistaError(f"image encoder {name!r} could not be made ({error}); {remedy}") from error
+
+
+def _close_timm_names(name: str) -> str:
+    import timm
+
+    text = nearest(name, timm.list_models())
+    return text.split("? ")[0] + "?" if text.startswith("did you mean") else "no name is close"

@@ -1,0 +1,43 @@
+"""Which device and which number format a run uses."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from sista.errors import SistaError
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the first CUDA device where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SistaError(f"device {name!r} is unknown to torch; choose auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SistaError(f"device {name!r}: torch sees no CUDA device here; choose auto or cpu")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """`auto` is bf16 on CUDA and on CPUs with AMX or AVX512-BF16 (there 1.7 to 2.5 times faster, see docs/performance.md), else fp32."""
+    if name not in ("auto", "bf16", "fp32"):
+        raise SistaError(f"precision {name!r}: choose auto, bf16 or fp32")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if _cpu_gains_from_bf16() else "fp32"
+
+
+def _cpu_gains_from_bf16() -> bool:
+    probes = (getattr(torch.cpu, "_is_amx_tile_supported", None), getattr(torch.cpu, "_is_avx512_bf16_supported", None))
+    return any(probe() for probe in probes if probe is not None)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager:
+    """Mixed precision when `precision` is bf16, nothing otherwise."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

@@ -1,0 +1,79 @@
+"""Report similarity, targets, contrastive kernels, token alignment: tensors in, scalar out."""
+
+from sista.objectives.contrastive import contrast, contrast_rows, info_nce, symmetric_contrast
+from sista.objectives.cross_film import contrast_films, cross_film_contrast, report_score_contrast, sample_words
+from sista.objectives.diagnostics import attention_statistics, removed_pair_quality, target_statistics, wrong_film_gap
+from sista.objectives.hard_negative import hard_negative, hard_negative_pair
+from sista.objectives.instance_alignment import InstanceAlignment
+from sista.objectives.nt_xent import nt_xent
+from sista.objectives.sigmoid import pairwise_sigmoid
+from sista.objectives.similarity import OffsetAverage, mark_same, percentile_cutoff, remove_offset, report_similarity
+from sista.objectives.supervised_contrastive import supervised_contrastive
+from sista.objectives.targets import (
+    MODES,
+    Targets,
+    eliminate_targets,
+    identity_targets,
+    make_targets,
+    sigmoid_signs,
+    sigmoid_targets,
+    soft_targets,
+    triage_targets,
+)
+from sista.objectives.token_alignment import TokenAlignment
+from sista.objectives.token_attention import (
+    WEIGHTINGS,
+    TokenAligner,
+    entmax_weights,
+    minmax_sparse,
+    minmax_weights,
+    softmax_weights,
+    topk_weights,
+)
+from sista.objectives.token_contrast import patch_to_word, pool_sentences, within_report_contrast
+
+__all__ = [
+    "MODES",
+    "WEIGHTINGS",
+    "InstanceAlignment",
+    "OffsetAverage",
+    "Targets",
+    "TokenAligner",
+    "TokenAlignment",
+    "attention_statistics",
+    "contrast",
+    "contrast_films",
+    "contrast_rows",
+    "cross_film_contrast",
+    "eliminate_targets",
+    "entmax_weights",
+    "hard_negative",
+    "hard_negative_pair",
+    "identity_targets",
+    "info_nce",
+    "make_targets",
+    "mark_same",
+    "minmax_sparse",
+    "minmax_weights",
+    "nt_xent",
+    "pairwise_sigmoid",
+    "patch_to_word",
+    "percentile_cutoff",
+    "pool_sentences",
+    "remove_offset",
+    "removed_pair_quality",
+    "report_score_contrast",
+    "report_similarity",
+    "sample_words",
+    "sigmoid_signs",
+    "sigmoid_targets",
+    "soft_targets",
+    "softmax_weights",
+    "supervised_contrastive",
+    "symmetric_contrast",
+    "target_statistics",
+    "topk_weights",
+    "triage_targets",
+    "within_report_contrast",
+    "wrong_film_gap",
+]

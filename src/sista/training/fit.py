@@ -1,0 +1,167 @@
+"""The loop: batches in, optimiser steps, log, evaluation, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sista.corpus.augmentation import augment, eval_view
+from sista.corpus.batch import Batch
+from sista.corpus.corpus import Corpus
+from sista.corpus.disk import write_json
+from sista.corpus.loader import PairLoader
+from sista.errors import SistaError
+from sista.methods.method import Method, StepResult
+from sista.models.precision import autocast
+from sista.training.log import RunLog
+from sista.training.progress import StepProgress
+from sista.training.schedule import warmup_cosine
+from sista.training.settings import AugmentSettings, OptimizerSettings, RunSettings
+from sista.training.state import checkpoints, load_checkpoint, save_checkpoint
+from sista.training.validation import validate
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a run has settled before its first step."""
+
+    out: Path
+    steps: int
+    teacher: str
+    image_size: int
+    precision: str
+    device: torch.device
+    optimizer: OptimizerSettings
+    augment: AugmentSettings
+    run: RunSettings
+
+    @property
+    def pairs(self) -> int:
+        """Pairs seen in one optimiser step."""
+        return self.optimizer.batch_size * self.optimizer.accumulate
+
+
+class Fit:
+    """Trains `learner` on a corpus' training pairs by a plan."""
+
+    def __init__(self, corpus: Corpus, learner: Method, plan: Plan) -> None:
+        self.corpus, self.learner, self.plan = corpus, learner, plan
+        self.optimizer = _adamw(learner, plan.optimizer)
+        self.log = RunLog(plan.out, plan.run.tensorboard)
+        self.folder = plan.out / "checkpoints"
+        self.seconds = 0.0  # spent in training steps, over all resumptions
+
+    def run(self) -> dict[str, float]:
+        """Train from the last checkpoint, or the start, to the end; the numbers of the last step."""
+        plan, every = self.plan, self.plan.run
+        start, row = self._resume()
+        batches = self._loader().batches(start * plan.optimizer.accumulate, plan.steps * plan.optimizer.accumulate)
+        with StepProgress(plan.steps, start, plan.pairs, show=every.progress) as progress:
+            for step in range(start, plan.steps):
+                begin = time.perf_counter()
+                done = step + 1
+                logged = done % every.log_every == 0 or done in (1, plan.steps)
+                row = self.step(step, [next(batches) for _ in range(plan.optimizer.accumulate)], logged)
+                self.seconds += time.perf_counter() - begin
+                if self._due(done, every.evaluate_every):
+                    row |= self.evaluate()
+                if row:
+                    self.log.write({"step": done, **row})
+                if self._due(done, every.checkpoint_every):
+                    save_checkpoint(self.folder, done, self.learner, self.optimizer, {"seconds": self.seconds, "row": row})
+                progress.advance(row.get("loss"))
+        self.log.close()
+        return row
+
+    def step(self, step: int, batches: list[Batch], logged: bool) -> dict[str, float]:
+        """One optimiser step; its numbers when `logged`."""
+        plan = self.plan
+        generator = seed_step(plan.run.seed, step, plan.device)
+        rate = plan.optimizer.learning_rate * warmup_cosine(step, plan.steps, plan.optimizer.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.learner.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        for batch in batches:
+            result = self.forward(batch.to(plan.device), generator, statistics=logged)
+            self._require_finite(result.loss, "loss", step, batches)
+            (result.loss / len(batches)).backward()
+        norm = nn.utils.clip_grad_norm_(self.learner.parameters(), plan.optimizer.clip)
+        self._require_finite(norm, "gradient", step, batches)
+        self.optimizer.step()
+        if not logged:
+            return {}
+        numbers = {"loss": result.loss, **result.terms, **result.statistics, "gradient_norm": norm}
+        speed = {"seconds": self.seconds} if self.seconds else {}
+        return {"learning_rate": rate, **{name: float(value.detach()) for name, value in numbers.items()}, **speed}
+
+    def forward(self, batch: Batch, generator: torch.Generator, statistics: bool) -> StepResult:
+        """Augment the films and apply the method, in the run's precision."""
+        images = augment(batch.images, self.plan.image_size, self.plan.augment, generator)
+        with autocast(self.plan.precision, self.plan.device):
+            return self.learner(batch, images.contiguous(memory_format=torch.channels_last), generator, statistics)
+
+    def evaluate(self) -> dict[str, float]:
+        """Scores on the valid split, each named `valid_...`; none when it has fewer than two pairs."""
+        plan = self.plan
+        rows = self.corpus.rows("valid")[: plan.run.evaluation_pairs]
+        return validate(self.corpus, self.learner, rows, plan.teacher, lambda x: eval_view(x, plan.image_size), plan.precision, plan.device)
+
+    def _loader(self) -> PairLoader:
+        plan = self.plan
+        return PairLoader(
+            self.corpus,
+            self.corpus.rows("train"),
+            batch_size=plan.optimizer.batch_size,
+            teacher=plan.teacher,
+            seed=plan.run.seed,
+            shuffle_sentences=plan.augment.shuffle_sentences,
+        )
+
+    def _resume(self) -> tuple[int, dict[str, float]]:
+        found = checkpoints(self.folder)
+        state: dict[str, Any] = {"step": 0, "seconds": 0.0, "row": {}}
+        if found:
+            state = load_checkpoint(found[-1], self.learner, self.optimizer)
+        self.seconds = state["seconds"]
+        self.log.rewind(state["step"])
+        return state["step"], state["row"]
+
+    def _due(self, done: int, every: int) -> bool:
+        return done == self.plan.steps or (every > 0 and done % every == 0)
+
+    def _require_finite(self, value: Tensor, what: str, step: int, batches: list[Batch]) -> None:
+        if math.isfinite(float(value.detach())):
+            return
+        rows = torch.cat([batch.rows for batch in batches]).cpu().numpy()
+        studies = [str(study) for study in self.corpus.values("study_id", rows)]
+        file = self.plan.out / "nonfinite.json"
+        write_json(file, {"step": step, "what": what, "studies": studies})
+        kept = checkpoints(self.folder)
+        raise SistaError(
+            f"the {what} is not finite at step {step} on studies {', '.join(studies[:4])}{f' and {len(studies) - 4} more' if len(studies) > 4 else ''} "
+            f"(all in {file}); {f'the last good checkpoint is {kept[-1]}' if kept else 'no checkpoint was written before it'}; "
+            "look at those studies, or lower --optimizer.learning_rate in a new --out"
+        )
+
+
+def seed_step(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """Seed torch (dropout) and a generator of its own (augmentation, sampling), so that a step depends on no step before it."""
+    number = (seed * 1_000_003 + step) % 2**62
+    torch.manual_seed(number)
+    return torch.Generator(device).manual_seed(number ^ 0x5157A)
+
+
+def _adamw(learner: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    trained = [p for p in learner.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(settings.beta1, settings.beta2), fused=True)

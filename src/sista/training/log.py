@@ -1,0 +1,73 @@
+"""The log of a run: `log.csv` always, TensorBoard on request."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from sista.errors import SistaError
+
+
+class RunLog:
+    """One row of numbers a logged step, in `out/log.csv`.
+
+    Columns that first appear later make the file be written anew with the wider header. `rewind` drops what a killed run wrote after its
+    last checkpoint, so that a resumed run's log equals an unbroken one's (but for the speed).
+    """
+
+    def __init__(self, out: Path, tensorboard: bool = False) -> None:
+        self.path = out / "log.csv"
+        self.columns: list[str] = []
+        self._writer = _tensorboard(out) if tensorboard else None
+
+    def rewind(self, step: int) -> None:
+        """Keep the rows up to and including `step`."""
+        rows = [row for row in read_log(self.path) if row["step"] <= step] if self.path.is_file() else []
+        self.columns = []
+        self.path.unlink(missing_ok=True)
+        for row in rows:
+            self._append(row)
+
+    def write(self, row: dict[str, float]) -> None:
+        """Add one row; it must hold `step`."""
+        self._append(row)
+        if self._writer is not None:
+            for name, value in row.items():
+                if name != "step":
+                    self._writer.add_scalar(name, value, int(row["step"]))
+
+    def close(self) -> None:
+        """Flush what TensorBoard still holds."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _append(self, row: dict[str, float]) -> None:
+        fresh = [name for name in row if name not in self.columns]
+        if fresh:
+            earlier = read_log(self.path) if self.path.is_file() else []
+            self.columns += fresh
+            with self.path.open("w", newline="") as file:
+                writer = csv.DictWriter(file, self.columns)
+                writer.writeheader()
+                writer.writerows(earlier)
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """The rows of a log; what a row does not have is left out of it."""
+    with path.open(newline="") as file:
+        return [{name: _number(name, text) for name, text in row.items() if text not in ("", None)} for row in csv.DictReader(file)]
+
+
+def _number(name: str, text: str) -> float:
+    return int(text) if name == "step" else float(text)
+
+
+def _tensorboard(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise SistaError("tensorboard is not installed; `pip install sista[tensorboard]`, or leave --run.tensorboard off") from error
+    return SummaryWriter(str(out / "tensorboard"))

@@ -1,0 +1,188 @@
+"""Pre-train a dual encoder on a corpus: set up, fit, finish."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sista import versions
+from sista.corpus.augmentation import eval_view
+from sista.corpus.corpus import Corpus
+from sista.corpus.disk import read_json, write_json
+from sista.errors import SistaError
+from sista.methods import make_method
+from sista.methods.method import Method
+from sista.models.checkpoint import save_pretrained
+from sista.models.dual_encoder import DualEncoder
+from sista.models.image_encoder import ImageEncoder
+from sista.models.precision import autocast, choose_device, choose_precision
+from sista.models.text_encoder import SIZES, TextEncoder
+from sista.training.fit import Fit, Plan
+from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
+
+MEAN_FILMS = 1024  # training films whose patches make the mean film
+
+
+def pretrain(
+    data: Path,
+    out: Path,
+    method: str = "sista",
+    settings: dict[str, Any] | None = None,
+    teacher: str = "tfidf",
+    model: ModelSettings = ModelSettings(),  # noqa: B008  frozen
+    optimizer: OptimizerSettings = OptimizerSettings(),  # noqa: B008
+    augment: AugmentSettings = AugmentSettings(),  # noqa: B008
+    run: RunSettings = RunSettings(),  # noqa: B008
+) -> dict[str, Any]:
+    """Pre-train an image and a text encoder on a corpus of film-report pairs.
+
+    The same call goes on where an interrupted one stopped, and ends with the same weights. The checkpoint is `out/model`; `out/log.csv`
+    has the losses and what the objective did to the pairs; `out/summary.json` is what this function returns.
+
+    Args:
+        data: a corpus, as `sista build` writes it.
+        out: a new folder, or that of the same run interrupted.
+        method: how films and reports are aligned; `sista methods` lists them.
+        settings: the method's own settings; `sista methods --name NAME` lists them.
+        teacher: whose report similarity decides which pairs are no negatives: tfidf, labels, oracle or hf:NAME.
+        model: the encoders.
+        optimizer: AdamW and its schedule.
+        augment: what is done to films and reports at each step.
+        run: where and how often.
+    """
+    data, out = Path(data), Path(out)
+    corpus = Corpus.open(data)
+    _check(corpus, optimizer)
+    configuration = {
+        "corpus": corpus.fingerprint,
+        "method": method,
+        "settings": settings or {},
+        "teacher": teacher,
+        "model": asdict(model),
+        "optimizer": asdict(optimizer),
+        "augment": asdict(augment),
+        "run": asdict(run),
+    }
+    earlier = _earlier(out, configuration)
+    if earlier.get("finished"):
+        return read_json(out / "summary.json")
+
+    device = choose_device(run.device)
+    precision = earlier.get("precision") or choose_precision(run.precision, device)
+    torch.manual_seed(run.seed)
+    image_size = model.image_size or corpus.size
+    encoder = make_encoder(corpus, model, image_size)
+    learner = make_method(method, encoder, corpus.teacher(teacher), settings or {}).to(device)
+    encoder.image.to(memory_format=torch.channels_last)
+    steps = _steps(corpus, optimizer)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "run.json", {**configuration, "precision": precision, "steps": steps, "versions": versions()})
+
+    plan = Plan(out, steps, teacher, image_size, precision, device, optimizer, augment, run)
+    fit = Fit(corpus, learner, plan)
+    last = fit.run()
+    measure_mean_patches(encoder, corpus, precision, device)
+    return _finish(corpus, learner, method, plan, last, fit.seconds)
+
+
+def make_encoder(corpus: Corpus, model: ModelSettings, image_size: int) -> DualEncoder:
+    """The dual encoder of `model` for a corpus' tokenizer, with fresh, timm's or transformers' weights."""
+    if model.text_encoder not in SIZES:
+        corpus.require_tokenizer(model.text_encoder)
+    image = ImageEncoder(model.image_encoder, image_size=image_size, pretrained=model.pretrained, patch_stride=model.patch_stride)
+    text = TextEncoder(model.text_encoder, vocabulary=len(corpus.tokenizer), pooling=model.text_pooling)
+    if text.longest < corpus.max_pieces:
+        raise SistaError(f"text encoder {model.text_encoder!r} takes {text.longest} pieces; corpus {corpus.path} was built with {corpus.max_pieces}")
+    return DualEncoder(image, text, dim=model.dim, hidden=model.hidden)
+
+
+@torch.inference_mode()
+def measure_mean_patches(encoder: DualEncoder, corpus: Corpus, precision: str, device: torch.device) -> None:
+    """Put the mean patch vector at each place, over the first training films, into `encoder.mean_patches`."""
+    encoder.eval()
+    rows = corpus.rows("train")[:MEAN_FILMS]
+    total = torch.zeros_like(encoder.mean_patches)
+    for start in range(0, len(rows), 128):
+        images = eval_view(corpus.films(rows[start : start + 128]).to(device), encoder.image.image_size)
+        with autocast(precision, device):
+            _, patches, grid = encoder.encode_images(images.contiguous(memory_format=torch.channels_last))
+        total += patches.float().sum(0).view(*grid, -1)
+    encoder.mean_patches.copy_(total / len(rows))
+
+
+def _check(corpus: Corpus, optimizer: OptimizerSettings) -> None:
+    for name, value in asdict(optimizer).items():
+        if value < 0 or (name in ("epochs", "batch_size", "accumulate", "learning_rate", "clip") and value == 0):
+            raise SistaError(f"optimizer.{name} is {value}; it must be above zero")
+    if optimizer.batch_size < 2:
+        raise SistaError("optimizer.batch_size is 1; a contrast needs at least 2 pairs")
+    pairs = len(corpus.rows("train"))
+    if pairs < optimizer.batch_size:
+        raise SistaError(
+            f"corpus {corpus.path} has {pairs} training pairs, fewer than one batch of {optimizer.batch_size}; lower --optimizer.batch_size to at most {pairs}"
+        )
+
+
+def _steps(corpus: Corpus, optimizer: OptimizerSettings) -> int:
+    batches = optimizer.epochs * (len(corpus.rows("train")) // optimizer.batch_size)
+    return max(1, round(batches / optimizer.accumulate))
+
+
+def _earlier(out: Path, configuration: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier, equal call had settled in `out`; refuses a folder with anything else in it."""
+    file = out / "run.json"
+    if not file.is_file():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise SistaError(f"{out} is not empty and holds no sista run; choose a new --out")
+        return {}
+    earlier = read_json(file)
+    if changed := _differences(configuration, earlier):
+        raise SistaError(f"{out} holds a run with other settings ({'; '.join(changed[:5])}); choose a new --out, or give the same settings to go on")
+    return {**earlier, "finished": (out / "summary.json").is_file()}
+
+
+def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
+    changed = []
+    for key, value in ours.items():
+        other = theirs.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            changed += _differences(value, {**dict.fromkeys(value), **other}, f"{prefix}{key}.")
+        elif value != other and key != "progress":
+            changed.append(f"{prefix}{key}: {other} there, {value} here")
+    return changed
+
+
+def _finish(corpus: Corpus, learner: Method, method: str, plan: Plan, last: dict[str, float], seconds: float) -> dict[str, Any]:
+    card = {
+        "method": method,
+        "settings": asdict(learner.settings),
+        "teacher": plan.teacher,
+        "temperature": last.get("temperature", 0.07),
+        "corpus": corpus.fingerprint,
+        "label_names": list(corpus.label_names),
+        "max_pieces": corpus.max_pieces,
+        "steps": plan.steps,
+        "versions": versions(),
+    }
+    corpus.tokenizer.save(plan.out / "model")
+    save_pretrained(plan.out / "model", learner.encoder, card)
+    pairs = plan.steps * plan.pairs
+    summary = {
+        "checkpoint": str(plan.out / "model"),
+        "method": method,
+        "steps": plan.steps,
+        "pairs": pairs,
+        "seconds": round(seconds, 2),
+        "pairs_per_second": round(pairs / max(seconds, 1e-9), 1),
+        "last": last,
+        "precision": plan.precision,
+        "device": str(plan.device),
+        "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
+        "versions": versions(),
+    }
+    write_json(plan.out / "summary.json", summary)
+    return summary

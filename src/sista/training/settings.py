@@ -1,0 +1,105 @@
+"""The settings of a pre-training run: at once Python arguments, command-line options and the keys of a YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The two encoders and the space that they share.
+
+    Args:
+        image_encoder: a timm model name; `sista_compact` is a small CNN for two CPU cores.
+        text_encoder: `compact`, `small` or `base` (a fresh BERT), or a transformers name or path.
+        image_size: side of the square that the image encoder sees, in pixels; by default the corpus' film size.
+        pretrained: load timm's weights for the image encoder.
+        patch_stride: pixels a patch of a hierarchical image encoder may span (16: a ResNet's third stage).
+        text_pooling: `mean` over word pieces, or `cls`.
+        dim: size of the shared space.
+        hidden: width inside the projections (2048 as MGCA); 0 makes them linear.
+    """
+
+    image_encoder: str = "sista_compact"
+    text_encoder: str = "compact"
+    image_size: int | None = None
+    pretrained: bool = False
+    patch_stride: int = 16
+    text_pooling: str = "mean"
+    dim: int = 128
+    hidden: int = 0
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW, a linear warm-up, then half a cosine down to zero.
+
+    Args:
+        epochs: passes over the training pairs.
+        batch_size: pairs whose films and reports are contrasted with each other.
+        accumulate: batches whose gradients are averaged before a step; negatives stay within a batch.
+        learning_rate: peak rate. 2e-3 suits the small encoders from scratch, 2e-5 pre-trained base models.
+        weight_decay: on weights of two and more dimensions; biases and norms have none.
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+        warmup: share of the steps until the peak.
+        clip: largest norm of the whole gradient.
+    """
+
+    epochs: float = 5.0
+    batch_size: int = 128
+    accumulate: int = 1
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    beta1: float = 0.9
+    beta2: float = 0.98
+    warmup: float = 0.1
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """What is done to films and reports at each step. Films are never flipped: left and right mean something.
+
+    Args:
+        shift: largest shift, as a share of the side.
+        scale: largest relative change of size.
+        rotation: largest angle, in degrees.
+        gamma: largest change of log gamma.
+        contrast: largest relative change of contrast and brightness.
+        shuffle_sentences: put a report's sentences in a new order.
+    """
+
+    shift: float = 0.05
+    scale: float = 0.08
+    rotation: float = 5.0
+    gamma: float = 0.25
+    contrast: float = 0.15
+    shuffle_sentences: bool = True
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Where and how often.
+
+    Args:
+        seed: of the weights, the order of the pairs, augmentation and dropout.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+        precision: `auto` (bf16 where the hardware gains from it), `bf16` or `fp32`.
+        checkpoint_every: steps between checkpoints; 0: only at the end.
+        evaluate_every: steps between evaluations on the valid split; 0: only at the end.
+        log_every: steps between lines of the log.
+        evaluation_pairs: at most so many valid pairs are scored.
+        tensorboard: write TensorBoard events beside `log.csv` (needs the extra `tensorboard`).
+        progress: show a progress bar on standard error.
+    """
+
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    checkpoint_every: int = 200
+    evaluate_every: int = 200
+    log_every: int = 10
+    evaluation_pairs: int = 1000
+    tensorboard: bool = False
+    progress: bool = True

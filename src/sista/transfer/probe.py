@@ -1,0 +1,124 @@
+"""A linear classifier on the frozen features of a pre-trained encoder, from a share of the labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sista import versions
+from sista.corpus.augmentation import eval_view
+from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
+from sista.models.checkpoint import Pretrained, load_pretrained
+from sista.models.encode import encode_films
+from sista.models.precision import choose_device, choose_precision
+from sista.transfer.linear_probe import ShareResult, probe_curve
+
+
+def probe(
+    model: Path,
+    data: Path,
+    shares: list[float] | None = None,
+    draws: list[int] | None = None,
+    labels: list[str] | None = None,
+    uncertain: str = "unknown",
+    untrained: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+) -> dict[str, Any]:
+    """Train a linear classifier on frozen features with 1, 10 and 100 % of the labels; AUROC on the test split.
+
+    Films pass the encoder once. The penalty is picked on the valid split; the test split chooses nothing.
+
+    Args:
+        model: a pre-trained run, a checkpoint, or a Hub name.
+        data: a corpus with labels and the splits train, valid and test.
+        shares: shares of the training subjects whose labels are used; by default 0.01, 0.1 and 1.
+        draws: how many draws of each share are averaged; by default 5, 3 and 1.
+        labels: the findings to learn; by default all that the corpus labels.
+        uncertain: what an uncertain label (-1) counts as: unknown, positive or negative.
+        untrained: probe the same architecture with fresh weights instead, as a floor.
+        seed: of the draws, and of the fresh weights.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, bf16 or fp32.
+    """
+    shares = shares or [0.01, 0.1, 1.0]
+    draws = draws or [{0.01: 5, 0.1: 3}.get(share, 1 if share >= 1 else 3) for share in shares]
+    if len(draws) != len(shares):
+        raise SistaError(f"{len(draws)} --draws for {len(shares)} --shares; give one number of draws a share")
+    corpus = Corpus.open(data)
+    names = labels or list(corpus.label_names)
+    truth = label_table(corpus, names, uncertain)
+    chosen = choose_device(device)
+    torch.manual_seed(seed)
+    pretrained = load_pretrained(model, weights=not untrained)
+    rows = np.concatenate([corpus.rows(split) for split in ("train", "valid", "test")])
+    begin = time.perf_counter()
+    features = film_features(pretrained, corpus, rows, chosen, choose_precision(precision, chosen))
+    results = probe_features(features, corpus, rows, truth[rows], names, shares, draws, seed)
+    return {
+        "task": "probe",
+        "model": str(model),
+        "untrained": untrained,
+        "data": corpus.fingerprint,
+        "films": {split: len(corpus.rows(split)) for split in ("train", "valid", "test")},
+        "features": features.shape[1],
+        "image_size": pretrained.encoder.image.image_size,
+        "seed": seed,
+        "auroc": {f"{share:g}" if share < 1 else "1.0": result.macro.as_dict() for share, result in results.items()},
+        "per_share": {f"{share:g}": result.as_dict() for share, result in results.items()},
+        "seconds": round(time.perf_counter() - begin, 1),
+        "versions": versions(),
+    }
+
+
+def film_features(pretrained: Pretrained, corpus: Corpus, rows: np.ndarray, device: torch.device, precision: str) -> np.ndarray:
+    """The encoder's pooled features [N,C] of the films of `rows`, computed once, float32."""
+    encoder = pretrained.encoder.to(device).eval()
+    size = encoder.image.image_size
+
+    def batches() -> Iterator[Tensor]:
+        for start in range(0, len(rows), 128):
+            yield eval_view(corpus.films(rows[start : start + 128]), size)
+
+    return encode_films(encoder, batches(), precision).pooled
+
+
+def probe_features(
+    features: np.ndarray,
+    corpus: Corpus,
+    rows: np.ndarray,
+    truth: np.ndarray,
+    names: list[str],
+    shares: list[float],
+    draws: list[int],
+    seed: int = 0,
+) -> dict[float, ShareResult]:
+    """`probe_curve` on features of corpus rows, refusing splits that cannot be probed."""
+    splits = corpus.values("split", rows)
+    for split in ("train", "valid", "test"):
+        if not (splits == split).any():
+            raise SistaError(f"corpus {corpus.path} has no film in split {split!r}; a probe needs train, valid and test: build with --fractions")
+    return probe_curve(features, truth, corpus.values("subject_id", rows), splits, shares=shares, draws=draws, seed=seed, names=names)
+
+
+def label_table(corpus: Corpus, names: list[str], uncertain: str = "unknown") -> np.ndarray:
+    """Labels [corpus rows, K] of the named findings: 1, 0, NaN unknown; -1 becomes what `uncertain` says."""
+    if not corpus.label_names:
+        raise SistaError(f"corpus {corpus.path} has no labels; build it from a table with label columns")
+    missing = [name for name in names if name not in corpus.label_names]
+    if missing:
+        raise SistaError(f"corpus {corpus.path} has no label {', '.join(missing)}; it has {', '.join(corpus.label_names)}")
+    values = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
+    if uncertain not in values:
+        raise SistaError(f"uncertain is {uncertain!r}; choose unknown, positive or negative")
+    table = corpus.labels(np.arange(len(corpus)))[:, [corpus.label_names.index(name) for name in names]].astype(float)
+    table[table == -1] = values[uncertain]
+    return table
