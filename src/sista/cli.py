@@ -87,7 +87,7 @@ def _parse(
     parser.epilog = "Every command takes --json: its last line of output is then one JSON object."
     try:
         parsed = parser.parse_args(arguments)
-        values = parser.instantiate_classes(parsed).as_dict()
+        values = parser.instantiate(parsed).as_dict()
     except (ArgumentError, TypeError) as error:
         raise SistaError(_explain(str(error), [option for action in parser._actions for option in action.option_strings])) from error
     values.pop("config", None)

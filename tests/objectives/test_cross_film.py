@@ -178,6 +178,12 @@ def test_drawn_films_are_others_and_useful_ones():
     assert all(i not in row for i, row in enumerate(everybody.tolist()))
 
 
+def test_padding_of_another_report_does_not_count_as_its_word():
+    types = torch.tensor([[7, 3], [5, 7]])
+    mask = torch.tensor([[True, True], [True, False]])
+    assert lacking(types, types, mask).tolist() == [[[False, True], [False, True]], [[True, False], [False, True]]]
+
+
 def test_max_pooling_is_the_best_patch():
     words, patches, *_ = token_batch()
     scores = film_scores(words, patches[:, None], ALIGNER, "max")[..., 0]

@@ -25,6 +25,12 @@ def test_within_all_words_is_the_papers_term():
     assert torch.equal(heavy, within_report_contrast(grounded, words, mask, types, word_weight=weight))
 
 
+def test_reports_of_one_word_may_be_left_out():
+    words, patches, mask, types, _ = token_batch()
+    counted, skipped = (TokenAlignment("within", words=None, skip_single=s)(words, patches, mask, types)[0] for s in (False, True))
+    assert skipped.item() == pytest.approx(counted.item() * 4 / 3, abs=1e-12)
+
+
 def test_drawing_all_words_is_taking_them_all():
     words, patches, mask, types, _ = token_batch()
     for form in FORMS:

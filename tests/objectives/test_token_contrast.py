@@ -178,6 +178,7 @@ def test_sentences_are_means_of_their_words():
     assert real.tolist() == [[True, True, False], [True, True, True], [True, False, False], [True, True, False]]
     torch.testing.assert_close(sentences[0, 1], unit(words[0, 2:5].mean(0)))
     torch.testing.assert_close(sentences[1, 2], words[1, 3])
+    torch.testing.assert_close(sentences[2, 0], words[2, 0])  # its padding carries sentence 0, too
     assert (sentences[2, 1:] == 0).all()
     longer, mask_longer = pool_sentences(words, mask, sentence)
     assert longer.shape == (4, 5, 6)

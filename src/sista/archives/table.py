@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,10 +15,18 @@ from sista.corpus.study import Film, Study, StudyRefused
 from sista.errors import SistaError, nearest
 
 _SPLITS = {
-    "train": "train", "training": "train", "tr": "train",
-    "valid": "valid", "validate": "valid", "validation": "valid", "val": "valid", "dev": "valid",
-    "test": "test", "testing": "test", "holdout": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "tr": "train",
+    "valid": "valid",
+    "validate": "valid",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+    "holdout": "test",
+}
 _VIEWS = {"FRONTAL": "", "PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "LAT": "LATERAL", "L": "LATERAL"}
 _REPORT_NAMES = ("text", "report", "report_text", "caption", "note")
 _KINDS = {".csv": ",", ".tsv": "\t", ".parquet": "", ".pq": "", ".jsonl": "", ".ndjson": ""}
@@ -45,25 +54,54 @@ class Table:
     name = "table"
 
     def __init__(
-        self, table: Path, image_column: str = "image", report_column: str | None = None, subject_column: str | None = None,
-        study_column: str | None = None, split_column: str | None = None, view_column: str | None = None, label_columns: Sequence[str] = (),
-        findings_column: str | None = None, impression_column: str | None = None, age_column: str | None = None, sex_column: str | None = None,
+        self,
+        table: Path,
+        image_column: str = "image",
+        report_column: str | None = None,
+        subject_column: str | None = None,
+        study_column: str | None = None,
+        split_column: str | None = None,
+        view_column: str | None = None,
+        label_columns: Sequence[str] = (),
+        findings_column: str | None = None,
+        impression_column: str | None = None,
+        age_column: str | None = None,
+        sex_column: str | None = None,
         image_root: Path | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.table = Path(table)
         self.image_root = Path(image_root) if image_root is not None else self.table.parent
         self.label_names = (label_columns,) if isinstance(label_columns, str) else tuple(label_columns)
-        self._image, self._subject, self._study, self._split, self._view = image_column, subject_column, study_column, split_column, view_column
+        self._image, self._subject, self._study, self._split, self._view = (
+            image_column,
+            subject_column,
+            study_column,
+            split_column,
+            view_column,
+        )
         self._findings, self._impression, self._age, self._sex = findings_column, impression_column, age_column, sex_column
         columns = list(self._frame.columns)
         if report_column is None and not (findings_column or impression_column):
             report_column = next((name for name in _REPORT_NAMES if name in columns), _REPORT_NAMES[0])
         self._report = None if findings_column or impression_column else report_column
-        named = (self._image, self._report, self._subject, self._study, self._split, self._view, self._findings, self._impression, self._age, self._sex)
+        named = (
+            self._image,
+            self._report,
+            self._subject,
+            self._study,
+            self._split,
+            self._view,
+            self._findings,
+            self._impression,
+            self._age,
+            self._sex,
+        )
         for column in [*(name for name in named if name is not None), *self.label_names]:
             self._require(column, columns)
         if not self.image_root.is_dir():
-            raise SistaError(f"{self.image_root}: no such folder; image_root must be the folder that the paths in column {self._image!r} start from")
+            raise SistaError(
+                f"{self.image_root}: no such folder; image_root must be the folder that the paths in column {self._image!r} start from"
+            )
         if not len(self._frame):
             raise SistaError(f"{self.table}: it has a header and no rows")
         self._check_values()
@@ -77,12 +115,24 @@ class Table:
     def describe(self) -> dict[str, Any]:
         """The settings that determine the content; says so when each study counts as its own subject."""
         return {
-            "table": self.table.name, "rows": len(self._frame), "image_column": self._image, "report_column": self._report, "subject_column": self._subject,
-            "subjects": "each study is its own subject: no subject_column was given" if self._subject is None else f"column {self._subject}",
-            "study_column": self._study, "split_column": self._split, "view_column": self._view, "label_columns": list(self.label_names),
-            "findings_column": self._findings, "impression_column": self._impression, "age_column": self._age, "sex_column": self._sex,
+            "table": self.table.name,
+            "rows": len(self._frame),
+            "image_column": self._image,
+            "report_column": self._report,
+            "subject_column": self._subject,
+            "subjects": "each study is its own subject: no subject_column was given"
+            if self._subject is None
+            else f"column {self._subject}",
+            "study_column": self._study,
+            "split_column": self._split,
+            "view_column": self._view,
+            "label_columns": list(self.label_names),
+            "findings_column": self._findings,
+            "impression_column": self._impression,
+            "age_column": self._age,
+            "sex_column": self._sex,
             "content": self._digest,
-        }  # fmt: skip
+        }
 
     def __getitem__(self, index: int) -> Study:
         """Study number `index`, in the order in which studies first appear."""
@@ -103,11 +153,15 @@ class Table:
             raise StudyRefused(f"no subject: {study} of {self.table.name} (column {self._subject!r} is empty)")
         age = _text(first[self._age]) if self._age else ""
         return Study(
-            study_id=study, subject_id=subject, report=report, films=tuple(films),
+            study_id=study,
+            subject_id=subject,
+            report=report,
+            films=tuple(films),
             labels={name: float(first[name]) for name in self.label_names if _text(first[name])},
             split=(_SPLITS[_text(first[self._split]).lower()] if _text(first[self._split]) else None) if self._split else None,
-            age=float(age) if age else None, sex=(_text(first[self._sex]) or None) if self._sex else None,
-        )  # fmt: skip
+            age=float(age) if age else None,
+            sex=(_text(first[self._sex]) or None) if self._sex else None,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_frame", "_groups", "_digest")}
@@ -153,13 +207,17 @@ class Table:
         if self._split is not None:
             unknown = sorted({value for value in map(_text, self._frame[self._split]) if value and value.lower() not in _SPLITS})
             if unknown:
-                raise SistaError(f"{self.table}: column {self._split!r} holds {', '.join(map(repr, unknown[:5]))}; expected train, valid or test, or nothing")
+                raise SistaError(
+                    f"{self.table}: column {self._split!r} holds {', '.join(map(repr, unknown[:5]))}; "
+                    "expected train, valid or test, or nothing"
+                )
         for column in (*self.label_names, *filter(None, (self._age,))):
             values = pd.to_numeric(self._frame[column], errors="coerce")
             wrong = [_text(v) for v, number in zip(self._frame[column], values, strict=True) if _text(v) and math.isnan(number)]
             if wrong or (column in self.label_names and not set(values.dropna()) <= {-1.0, 0.0, 1.0}):
-                seen = wrong or sorted(set(values.dropna()))
-                raise SistaError(f"{self.table}: column {column!r} holds {', '.join(map(repr, seen[:5]))}; expected {'numbers' if column == self._age else '1, 0, -1 or nothing'}")
+                seen = sorted(set(wrong)) or sorted(set(values.dropna()))
+                expected = "numbers" if column == self._age else "1, 0, -1 or nothing"
+                raise SistaError(f"{self.table}: column {column!r} holds {', '.join(map(repr, seen[:5]))}; expected {expected}")
 
 
 def read_table(table: Path) -> pd.DataFrame:
@@ -173,7 +231,8 @@ def read_table(table: Path) -> pd.DataFrame:
         if kind in (".parquet", ".pq"):
             return pd.read_parquet(table)
         if kind in (".jsonl", ".ndjson"):
-            return pd.read_json(table, lines=True, dtype=False, convert_dates=False)
+            lines = table.read_text(encoding="utf-8-sig").splitlines()
+            return pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object)
         return pd.read_csv(table, sep=_KINDS[kind], dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise SistaError(f"{table}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None

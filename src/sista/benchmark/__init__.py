@@ -1,0 +1,1 @@
+"""Whole evaluations of an encoder, the demo, and their reports."""

@@ -29,7 +29,7 @@ class AugmentationSettings(Protocol):
 
 @dataclass(frozen=True)
 class Ranges:
-    """Default ranges. shift: share of the side. scale: relative. rotation: degrees. gamma: of its logarithm. contrast: relative, and of brightness."""
+    """Default ranges. shift: share of the side. scale: relative. rotation: degrees. gamma: of its logarithm. contrast: and light."""
 
     shift: float = 0.05
     scale: float = 0.08
@@ -39,7 +39,7 @@ class Ranges:
 
 
 def augment(images: Tensor, size: int, settings: AugmentationSettings, generator: torch.Generator) -> Tensor:
-    """uint8 [B,1,S,S] -> float32 [B,1,size,size], normalised: shift, scale and rotation in one resampling, then gamma, contrast, brightness.
+    """uint8 [B,1,S,S] -> float32 [B,1,size,size], normalised: shift, scale, rotation in one resampling; gamma; contrast.
 
     Every random number comes from `generator`, which may live on the CPU or on the images' device; what lies outside the film is black.
     """
@@ -53,7 +53,10 @@ def augment(images: Tensor, size: int, settings: AugmentationSettings, generator
         pixels = shrink(images, size)
         grid = F.affine_grid(affine.float(), [len(images), 1, size, size], align_corners=False)
         pixels = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        gamma, contrast, brightness = (d.view(-1, 1, 1, 1) for d in (torch.exp(draws[4] * settings.gamma), 1 + draws[5] * settings.contrast, draws[6] * settings.contrast))
+        gamma, contrast, brightness = (
+            d.view(-1, 1, 1, 1)
+            for d in (torch.exp(draws[4] * settings.gamma), 1 + draws[5] * settings.contrast, draws[6] * settings.contrast)
+        )
         pixels = pixels.clamp(1e-4, 1) ** gamma
         pixels = ((pixels - 0.5) * contrast + 0.5 + brightness / 2).clamp(0, 1)
         return (pixels - MEAN) / STD

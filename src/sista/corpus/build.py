@@ -45,7 +45,7 @@ def build_corpus(
         size: long side of the stored films, in pixels.
         image_format: "jpeg" (quality 95) or "png" (lossless).
         workers: processes that read films; by default one per core.
-        tokenizer: a transformers name or folder, a tokenizer.json or a vocab.txt; by default a WordPiece tokenizer is trained on the train split.
+        tokenizer: a transformers name or folder, a tokenizer.json or a vocab.txt; by default WordPiece, trained on the train split.
         teachers: report similarities to compute at once; others are computed when first asked for.
         fractions: shares of subjects in train, valid and test, for studies whose archive gives no split.
         salt: another salt draws another split.
@@ -67,14 +67,28 @@ def build_corpus(
             raise SistaError(f"{name} is {value}; it must be at least 1")
     split_of("", fractions, salt)
     if not len(archive):
-        raise SistaError(f"archive {archive.name}: it holds no study ({json.dumps(archive.describe(), default=str)}); check the path it was given")
+        raise SistaError(
+            f"archive {archive.name}: it holds no study ({json.dumps(archive.describe(), default=str)}); check the path it was given"
+        )
     settings = {
-        "format": FORMAT, "archive": archive.name, "describe": json.loads(json.dumps(archive.describe(), default=str)), "studies": len(archive),
-        "label_names": list(archive.label_names), "size": size, "image_format": image_format, "tokenizer": tokenizer, "fractions": list(fractions),
-        "salt": salt, "views": views, "min_words": min_words, "chunk": chunk,
-    }  # fmt: skip
+        "format": FORMAT,
+        "archive": archive.name,
+        "describe": json.loads(json.dumps(archive.describe(), default=str)),
+        "studies": len(archive),
+        "label_names": list(archive.label_names),
+        "size": size,
+        "image_format": image_format,
+        "tokenizer": tokenizer,
+        "fractions": list(fractions),
+        "salt": salt,
+        "views": views,
+        "min_words": min_words,
+        "chunk": chunk,
+    }
     _claim(out, settings)
-    row_settings = RowSettings(size, image_format, views, min_words, tuple(fractions), salt, tuple(archive.label_names))
+    row_settings = RowSettings(
+        size, image_format, views, min_words, (fractions[0], fractions[1], fractions[2]), salt, tuple(archive.label_names)
+    )
     job = PartJob(archive, row_settings, out / "studies", chunk, on_error == "refuse")
     _write_parts(job, workers or _cores(), progress)
     digest = hashlib.sha256((json.dumps(settings, sort_keys=True) + digest_of(job)).encode()).hexdigest()

@@ -43,11 +43,15 @@ def check(data: Path) -> dict[str, Any]:
     lengths = [len(word_spans(report)) for report in corpus.reports()]
     duplicates = {
         "reports": _duplicates([" ".join(report.lower().split()) for report in corpus.reports()], splits, studies),
-        "films": _duplicates([hashlib.sha256(corpus.stored.cell("image", row).as_buffer()).hexdigest() for row in range(len(corpus))], splits),
+        "films": _duplicates(
+            [hashlib.sha256(corpus.stored.cell("image", row).as_buffer()).hexdigest() for row in range(len(corpus))], splits
+        ),
     }
     notes = []
     if duplicates["films"]["across_splits"]:
-        notes.append(f"{duplicates['films']['across_splits']} films stand in more than one split; scores on valid and test are too good by them")
+        notes.append(
+            f"{duplicates['films']['across_splits']} films stand in more than one split; scores on valid and test are too good by them"
+        )
     notes += [f"the {split} split is empty" for split in SPLITS if not (splits == split).any()]
     teachers = [read_json(file)["name"] for file in sorted((corpus.path / "teachers").glob("*.json"))]
     if not teachers:
@@ -59,10 +63,12 @@ def check(data: Path) -> dict[str, Any]:
         "splits": {split: int((splits == split).sum()) for split in SPLITS},
         "views": dict(Counter(view or "unknown" for view in corpus.column("view")).most_common()),
         "labels": _labels(corpus),
-        "words": dict(zip(("min", "p5", "median", "p95", "max"), (int(q) for q in np.percentile(lengths, (0, 5, 50, 95, 100))), strict=True)),
+        "words": dict(
+            zip(("min", "p5", "median", "p95", "max"), (int(q) for q in np.percentile(lengths, (0, 5, 50, 95, 100))), strict=True)
+        ),
         "duplicates": duplicates,
         "false_negatives": {name: _false_negatives(corpus, name, studies) for name in teachers},
-        "left_out": corpus.facts["left_out_reasons"],
+        "left_out": corpus.facts["reasons"],
         "notes": notes,
         "verdict": "usable" if not notes else "usable, with notes",
     }
@@ -74,11 +80,15 @@ def _require_whole(corpus: Corpus) -> None:
     if corpus.tokenizer.fingerprint != corpus.tokens.fingerprint:
         raise SistaError(f"{where}: its tokens were cut by another tokenizer than the one stored with it; {again}")
     if not len(corpus) == len(corpus.stored) == len(corpus.tokens):
-        raise SistaError(f"{where}: {len(corpus)} rows announced, {len(corpus.stored)} stored, {len(corpus.tokens)} cut into tokens; {again}")
+        raise SistaError(
+            f"{where}: {len(corpus)} rows announced, {len(corpus.stored)} stored, {len(corpus.tokens)} cut into tokens; {again}"
+        )
     for name in corpus.facts["parts"]:
         part = corpus.path / "studies" / name
         if hashlib.sha256(part.read_bytes()).hexdigest() != read_json(part.with_suffix(".json"))["sha256"]:
-            raise SistaError(f"{where}: {part} is damaged (its checksum differs); delete it and corpus.json, and run the same `sista build` again")
+            raise SistaError(
+                f"{where}: {part} is damaged (its checksum differs); delete it and corpus.json, and run the same `sista build` again"
+            )
 
 
 def _labels(corpus: Corpus) -> dict[str, dict[str, int]]:
@@ -104,12 +114,14 @@ def _duplicates(values: Sequence[str], splits: np.ndarray, studies: np.ndarray |
 
 def _false_negatives(corpus: Corpus, name: str, studies: np.ndarray) -> dict[str, Any]:
     if not has_taught(corpus.path / "teachers", name):
-        raise SistaError(f"corpus {corpus.path}: the vectors of teacher {name} are missing; delete its .json in teachers/, they are then computed again")
+        raise SistaError(
+            f"corpus {corpus.path}: the vectors of teacher {name} are missing; delete its .json in teachers/, they are then computed again"
+        )
     taught = corpus.teacher(name)
     rows = corpus.rows("train") if (corpus.rows("train")).size else corpus.rows()
     left, right = sample_pairs(studies[rows], PAIRS)
     similarity = pair_similarity(taught.vectors[rows], left, right)
-    truth = np.array(corpus.truth_keys)[rows]
+    truth = corpus.truth_keys(rows)
     known = bool(len(left)) and bool((truth >= 0).all())
     equal = truth[left] == truth[right] if known else None
     result: dict[str, Any] = {"equal_truth": float(equal.mean()) if equal is not None else None, "cut_offs": {}}

@@ -32,7 +32,7 @@ Rows = Sequence[int] | np.ndarray
 class Corpus:
     """Film-report pairs by row number. Open it with `Corpus.open(path)`.
 
-    path, size (side of the padded films, pixels), label_names, fingerprint (of settings and content), max_pieces, facts (all of `corpus.json`).
+    path, size (side of the padded films in pixels), label_names, fingerprint (of settings and content), max_pieces, facts (`corpus.json`).
     """
 
     def __init__(self, path: Path, facts: dict[str, Any]) -> None:
@@ -68,14 +68,19 @@ class Corpus:
     def __repr__(self) -> str:
         parts = ", ".join(f"{split} {self.facts['splits'][split]:,}" for split in SPLITS)
         out = f", {self.facts['left_out']:,} left out" if self.facts["left_out"] else ""
-        return f"Corpus({self.facts['archive']}: {len(self):,} film-report pairs of {self.facts['subjects']:,} subjects, {parts}, {self.size} px{out})"
+        facts = self.facts
+        return (
+            f"Corpus({facts['archive']}: {len(self):,} film-report pairs of {facts['subjects']:,} subjects, {parts}, {self.size} px{out})"
+        )
 
     @cached_property
     def stored(self) -> StoredRows:
         """The memory-mapped rows."""
         missing = [name for name in self.facts["parts"] if not (self.path / "studies" / name).exists()]
         if missing:
-            raise SistaError(f"{self.path}: {', '.join(missing[:3])} missing from studies/; run the same `sista build` again after deleting corpus.json")
+            raise SistaError(
+                f"{self.path}: {', '.join(missing[:3])} missing from studies/; run the same `sista build` again after deleting corpus.json"
+            )
         return StoredRows([self.path / "studies" / name for name in self.facts["parts"]], np.load(self.path / "rows.npy"))
 
     @cached_property
@@ -105,17 +110,16 @@ class Corpus:
 
     def films(self, rows: Rows) -> Tensor:
         """The films uint8 [B,1,S,S], decoded, in the middle of a black square."""
-        from torchvision.io import ImageReadMode, decode_image
-
         films = torch.zeros(len(rows), 1, self.size, self.size, dtype=torch.uint8)
         for film, row in zip(films, rows, strict=True):
-            data = self.stored.cell("image", int(row)).as_buffer()
             try:
-                pixels = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.GRAY)
-            except RuntimeError as error:
+                pixels = torch.from_numpy(decode_film(memoryview(self.stored.cell("image", int(row)).as_buffer())).copy())
+            except OSError as error:
                 name = self.stored.cell("film_id", int(row)).as_py()
-                raise SistaError(f"{self.path}: film {name} (row {row}) cannot be decoded ({error}); the corpus is damaged, build it again") from None
-            height, width = pixels.shape[1:]
+                raise SistaError(
+                    f"{self.path}: film {name} (row {row}) cannot be decoded ({error}); the corpus is damaged, build it again"
+                ) from None
+            height, width = pixels.shape
             top, left = (self.size - height) // 2, (self.size - width) // 2
             film[:, top : top + height, left : left + width] = pixels
         return films
@@ -131,7 +135,9 @@ class Corpus:
             if entry["mask"] is not None:
                 mask = np.zeros((self.size, self.size), dtype=bool)
                 mask[top : top + height, left : left + width] = decode_film(entry["mask"])
-            result.append(Region(entry["finding"], entry["x"] + left, entry["y"] + top, entry["width"], entry["height"], entry["phrase"], mask))
+            result.append(
+                Region(entry["finding"], entry["x"] + left, entry["y"] + top, entry["width"], entry["height"], entry["phrase"], mask)
+            )
         return tuple(result)
 
     def labels(self, rows: Rows | None = None) -> np.ndarray:
@@ -163,7 +169,10 @@ class Corpus:
 
             if load_tokenizer(name).fingerprint != self.facts["tokenizer"]["fingerprint"]:
                 used = self.facts["tokenizer"]["name"] or "one trained on it"
-                raise SistaError(f"corpus {self.path} was cut with another tokenizer ({used}) than text encoder {name!r}; build it with --tokenizer {name}")
+                raise SistaError(
+                    f"corpus {self.path} was cut with another tokenizer ({used}) than text encoder {name!r}; "
+                    f"build it with --tokenizer {name}"
+                )
 
     def teacher(self, name: str) -> Taught:
         """Report vectors and cut-offs of a teacher, computed and kept when they are not there yet; unpacks as `vectors, cut_offs`."""
@@ -176,16 +185,6 @@ class Corpus:
     @cached_property
     def _keys(self) -> np.ndarray:
         return np.load(self.path / "keys.npy")
-
-    @property
-    def report_keys(self) -> np.ndarray:
-        """[N] int64, equal for pairs of one study or with the same cleaned report."""
-        return self._keys[:, 0]
-
-    @property
-    def truth_keys(self) -> np.ndarray:
-        """[N] int64, equal for equal true finding sets, -1 where unknown."""
-        return self._keys[:, 1]
 
     def report_keys(self, rows: Rows) -> np.ndarray:
         """[N] int64, equal for pairs of one study or with the same report text."""
@@ -210,7 +209,7 @@ class Corpus:
             images=self.films(index),
             **self.tokens.collate(index, rng),
             teacher=torch.from_numpy(np.asarray(self.teacher(teacher).vectors[index], dtype=np.float32)),
-            report_key=torch.from_numpy(self.report_keys[index]),
-            truth_key=torch.from_numpy(self.truth_keys[index]),
+            report_key=torch.from_numpy(self.report_keys(index)),
+            truth_key=torch.from_numpy(self.truth_keys(index)),
             rows=torch.from_numpy(index.copy()),
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from sista.errors import SistaError
 
@@ -25,7 +27,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -49,10 +51,12 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a whole file."""
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write a `.npy` file as a whole file. (`numpy.save` reports a full disk without an error number.)"""
+    array = np.ascontiguousarray(array)
     with whole_file(path) as file:
-        write(file)
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
 
 
 def read_json(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""The last stage of a build: one numbering of the rows, keys, tokenizer, tokens, teachers, and `corpus.json`, which says that all is there."""
+"""The last stage of a build: one numbering of the rows, keys, tokenizer, tokens, teachers; `corpus.json` says that all is there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sista.corpus.disk import read_json, write_bytes, write_json, write_with
+from sista.corpus.disk import read_json, write_array, write_bytes, write_json
 from sista.corpus.keys import report_keys, truth_keys
 from sista.corpus.rows import LeftOut
 from sista.corpus.splits import refuse_leaks
@@ -24,7 +24,9 @@ from sista.errors import SistaError
 FORMAT = 1
 
 
-def finish(out: Path, settings: dict[str, Any], fingerprint: str, parts: Sequence[Path], left_out: list[LeftOut], teachers: Sequence[str]) -> dict[str, Any]:
+def finish(
+    out: Path, settings: dict[str, Any], fingerprint: str, parts: Sequence[Path], left_out: list[LeftOut], teachers: Sequence[str]
+) -> dict[str, Any]:
     """Complete the corpus in `out`; what is there already is not made again. Returns the content of `corpus.json`."""
     file = out / "corpus.json"
     if not file.exists():
@@ -39,10 +41,14 @@ def finish(out: Path, settings: dict[str, Any], fingerprint: str, parts: Sequenc
         splits = rows.column("split").to_pylist()
         refuse_leaks(rows.column("subject_id").to_pylist(), splits, f"archive {settings['archive']}")
         reports = rows.column("report").to_pylist()
-        write_with(out / "rows.npy", lambda f: np.save(f, kept))
-        keys = np.stack([report_keys(reports, rows.column("study_id").to_pylist()), truth_keys(rows.column("true_findings").to_pylist())], axis=1)
-        write_with(out / "keys.npy", lambda f: np.save(f, keys))
-        tokenizer = _tokenizer(out, settings["tokenizer"], [text for text, split in zip(reports, splits, strict=True) if split == "train"] or reports)
+        write_array(out / "rows.npy", kept)
+        keys = np.stack(
+            [report_keys(reports, rows.column("study_id").to_pylist()), truth_keys(rows.column("true_findings").to_pylist())], axis=1
+        )
+        write_array(out / "keys.npy", keys)
+        tokenizer = _tokenizer(
+            out, settings["tokenizer"], [text for text, split in zip(reports, splits, strict=True) if split == "train"] or reports
+        )
         TokenStore.from_texts(reports, tokenizer).save(out / "tokens.arrow")
         summary = {
             **settings,
@@ -52,7 +58,7 @@ def finish(out: Path, settings: dict[str, Any], fingerprint: str, parts: Sequenc
             "splits": {split: splits.count(split) for split in SPLITS},
             "subjects": len(set(rows.column("subject_id").to_pylist())),
             "left_out": len(left_out),
-            "left_out_reasons": count_reasons(left_out),
+            "reasons": count_reasons(left_out),
             "max_pieces": MAX_PIECES,
             "tokenizer": {"name": settings["tokenizer"], "pieces": len(tokenizer), "fingerprint": tokenizer.fingerprint},
         }

@@ -14,7 +14,7 @@ def stable_key(text: str) -> int:
 
 
 def report_keys(reports: Sequence[str], studies: Sequence[str]) -> np.ndarray:
-    """One number per row [N]: equal for rows of one study, for rows with the same lower-case text, and for whatever these two join together."""
+    """One number per row [N]: equal for rows of one study, for rows with the same lower-case text, and for whatever these join."""
     parent: dict[str, str] = {}
 
     def root(node: str) -> str:

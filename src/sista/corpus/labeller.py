@@ -9,14 +9,18 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
-from sista.corpus.lexicon import ABSENCE_PATTERNS, BY_NAME, MENTION_PATTERNS, SEVERITY_PATTERN, SIDE_PATTERNS, ZONE_PATTERNS
+from sista.corpus.lexicon import ABSENCE_PATTERNS, BY_NAME, MENTION_PATTERNS
 from sista.corpus.negation import polarity
+from sista.corpus.places import SEVERITY_PATTERN, SIDE_PATTERNS, ZONE_PATTERNS
 from sista.corpus.sentences import split_sentences
 
-_JOIN = re.compile(r"[\s,/]*(?:(?:and|or|and/or|plus|with|,|/)[\s,]*)?(?:(?:associated|adjacent|superimposed|overlying|some|a|an|the)\s+)*", re.IGNORECASE)
+_JOIN = re.compile(
+    r"[\s,/]*(?:(?:and|or|and/or|plus|with|,|/)[\s,]*)?(?:(?:associated|adjacent|superimposed|overlying|some|a|an|the)\s+)*", re.IGNORECASE
+)
 _PARTING = re.compile(r",|;|\band\b|\bwith\b|\bplus\b|\bor\b", re.IGNORECASE)
 
 
@@ -80,7 +84,7 @@ def _place(sentence: str, found: list[Mention]) -> list[Mention]:
     """Give each mention the places said beside it: before it as far as the joint with the mention before, after it up to the next joint."""
     edges = [0]
     joined = []
-    for left, right in zip(found, found[1:], strict=False):
+    for left, right in pairwise(found):
         between = sentence[left.end : right.start]
         joined.append(bool(_JOIN.fullmatch(between)) and left.polarity == right.polarity)
         partings = list(_PARTING.finditer(between))
@@ -131,7 +135,9 @@ def label_report(report: str) -> Labels:
     alike: dict[str, set[tuple[str, str]]] = {}
     for name, spots in places.items():
         alike.setdefault(BY_NAME[name].kin or name, set()).update(_precise(spots))
-    placed = {f"{name}/{side}/{zone}" for name, spots in alike.items() for side, zone in (_precise(spots) if BY_NAME[name].sided else spots)}
+    placed = {
+        f"{name}/{side}/{zone}" for name, spots in alike.items() for side, zone in (_precise(spots) if BY_NAME[name].sided else spots)
+    }
     return Labels(findings, frozenset(placed))
 
 

@@ -28,11 +28,22 @@ class PairLoader:
     """
 
     def __init__(
-        self, corpus: Corpus, rows: np.ndarray, batch_size: int, teacher: str = "tfidf", seed: int = 0, shuffle_sentences: bool = False,
-        rank: int = 0, world: int = 1, threads: int = 2, ahead: int = 4,
-    ) -> None:  # fmt: skip
+        self,
+        corpus: Corpus,
+        rows: np.ndarray,
+        batch_size: int,
+        teacher: str = "tfidf",
+        seed: int = 0,
+        shuffle_sentences: bool = False,
+        rank: int = 0,
+        world: int = 1,
+        threads: int = 2,
+        ahead: int = 4,
+    ) -> None:
         if len(rows) < batch_size:
-            raise SistaError(f"{corpus.path}: {len(rows)} pairs are fewer than one batch of {batch_size}; lower the batch size to at most {len(rows)}")
+            raise SistaError(
+                f"{corpus.path}: {len(rows)} pairs are fewer than one batch of {batch_size}; lower the batch size to at most {len(rows)}"
+            )
         if batch_size % world:
             raise SistaError(f"batch size {batch_size} cannot be shared among {world} processes; make it a multiple of {world}")
         self.corpus, self.rows, self.batch_size, self.teacher, self.seed = corpus, np.asarray(rows), batch_size, teacher, seed

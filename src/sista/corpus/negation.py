@@ -19,32 +19,69 @@ _PSEUDO = (
 )
 _DOUBT_BEFORE = (
     r"(?:can|could)\s*not\s+(?:be\s+)?(?:entirely\s+|completely\s+)?(?:exclude|rule\s+out)",
-    r"cannot\s+(?:entirely\s+)?(?:exclude|rule\s+out)", r"possibl[ey]", r"possibility\s+of", r"may(?:\s+(?:represent|reflect|be|indicate))?",
-    r"might", r"could", r"questionable", r"question(?:\s+of)?", r"suspected", r"suspicio(?:us|n)(?:\s+(?:for|of))?", r"concern(?:ing)?(?:\s+for)?",
-    r"equivocal", r"borderline", r"rule\s+out", r"differential", r"doubtful", r"indeterminate", r"perhaps",
-)  # fmt: skip
+    r"cannot\s+(?:entirely\s+)?(?:exclude|rule\s+out)",
+    r"possibl[ey]",
+    r"possibility\s+of",
+    r"may(?:\s+(?:represent|reflect|be|indicate))?",
+    r"might",
+    r"could",
+    r"questionable",
+    r"question(?:\s+of)?",
+    r"suspected",
+    r"suspicio(?:us|n)(?:\s+(?:for|of))?",
+    r"concern(?:ing)?(?:\s+for)?",
+    r"equivocal",
+    r"borderline",
+    r"rule\s+out",
+    r"differential",
+    r"doubtful",
+    r"indeterminate",
+    r"perhaps",
+)
 _DENIAL_BEFORE = (
     r"no\s+(?:\w+\s+){0,3}?(?:evidence|sign|signs|indication|suggestion|suspicion|findings?)\s+(?:of|for|to\s+suggest)",
-    r"no\s+longer", r"negative\s+for", r"free\s+(?:of|from)", r"clear\s+of", r"absence\s+of", r"lack\s+of", r"without(?:\s+(?:any\s+)?evidence\s+of)?", r"devoid\s+of",
-    r"(?:interval\s+)?(?:resolution|removal)\s+of", r"rather\s+than", r"neither", r"nor", r"never", r"not", r"no", r"denies", r"ruled\s+out\s+for",
-    r"(?:is|are)n't", r"absent", r"resolved",
-)  # fmt: skip
+    r"no\s+longer",
+    r"negative\s+for",
+    r"free\s+(?:of|from)",
+    r"clear\s+of",
+    r"absence\s+of",
+    r"lack\s+of",
+    r"without(?:\s+(?:any\s+)?evidence\s+of)?",
+    r"devoid\s+of",
+    r"(?:interval\s+)?(?:resolution|removal)\s+of",
+    r"rather\s+than",
+    r"neither",
+    r"nor",
+    r"never",
+    r"not",
+    r"no",
+    r"denies",
+    r"ruled\s+out\s+for",
+    r"(?:is|are)n't",
+    r"absent",
+    r"resolved",
+)
 _DOUBT_BEHIND = (
-    r"(?:can|could)\s*not\s+be\s+(?:entirely\s+|completely\s+)?(?:excluded|ruled\s+out)", r"(?:is|are)?\s*not\s+(?:entirely\s+|completely\s+)?excluded",
-    r"(?:is|are)\s+(?:possible|questionable|suspected|difficult\s+to\s+exclude)", r"(?:is|are)?\s*(?:less\s+likely|unlikely)",
-)  # fmt: skip
+    r"(?:can|could)\s*not\s+be\s+(?:entirely\s+|completely\s+)?(?:excluded|ruled\s+out)",
+    r"(?:is|are)?\s*not\s+(?:entirely\s+|completely\s+)?excluded",
+    r"(?:is|are)\s+(?:possible|questionable|suspected|difficult\s+to\s+exclude)",
+    r"(?:is|are)?\s*(?:less\s+likely|unlikely)",
+)
 _DENIAL_BEHIND = (
     r"(?:is|are|was|were)\s+(?:(?:not|no\s+longer)\s+(?:\w+\s+){0,2}?(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|apparent|noted|enlarged)|absent)",
-    r"(?:has|have)\s+(?:completely\s+|now\s+|since\s+)*(?:resolved|cleared|been\s+removed|disappeared)", r"(?:is|are|was|were)\s+(?:now\s+)?(?:resolved|ruled\s+out|removed|excluded)",
-    r"not\s+(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|enlarged)", r"(?<!ly\s)resolved", r"\bno\b(?=\.?$)",
-)  # fmt: skip
+    r"(?:has|have)\s+(?:completely\s+|now\s+|since\s+)*(?:resolved|cleared|been\s+removed|disappeared)",
+    r"(?:is|are|was|were)\s+(?:now\s+)?(?:resolved|ruled\s+out|removed|excluded)",
+    r"not\s+(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|enlarged)",
+    r"(?<=\w\s)resolved(?=[.,;]|$)",
+    r"\bno\b(?=\.?$)",
+)
 _TERMINATOR = re.compile(
     r";|:|\bbut\b|\bhowever\b|\balthough\b|\bthough\b|\bexcept\b|\baside\s+from\b|\bapart\s+from\b|\bother\s+than\b|\bwhereas\b|\bwhile\b|\byet\b|\bstatus\s+post\b|\bwhich\b|\bsecondary\s+to\b|\bdue\s+to\b"
     r"|(?:,|\band\b)\s*(?:and\s+)?(?=(?:there|the|it|this)\s+(?:\w+\s+){0,4}?(?:is|are|has|have|remains?|appears?|shows?)\b)"
     r"|,\s*(?=(?:with|consistent|compatible|stable|unchanged|likely|probably)\b)"
     r"|(?:,|\band\b|\bwith\b)\s*(?=(?:a\s+|an\s+)?(?:tiny|small|mild|moderate|severe|minimal|trace|subtle|persistent|unchanged|stable|there)\b(?!.*\b(?:or|nor)\b))",
     re.IGNORECASE,
-)  # fmt: skip
+)
 
 
 def _any(patterns: tuple[str, ...]) -> str:
@@ -53,7 +90,8 @@ def _any(patterns: tuple[str, ...]) -> str:
 
 _BEHIND = re.compile(rf"(?<![\w-])(?:(?P<doubt>{_any(_DOUBT_BEHIND)})|(?P<denial>{_any(_DENIAL_BEHIND)}))(?![\w-])", re.IGNORECASE)
 _BEFORE = re.compile(
-    rf"(?<![\w-])(?:(?P<pseudo>{_any(_PSEUDO)})|(?P<doubt>{_any(_DOUBT_BEFORE)})|(?P<denial>{_any(_DENIAL_BEFORE)}))(?![\w-])", re.IGNORECASE
+    rf"(?<![\w-])(?:(?P<pseudo>{_any(_PSEUDO)})|(?P<doubt>{_any(_DOUBT_BEFORE)})|(?P<denial>{_any(_DENIAL_BEFORE)}))(?![\w-])",
+    re.IGNORECASE,
 )
 
 
@@ -76,7 +114,7 @@ def scopes(sentence: str) -> tuple[Scope, ...]:
     for match in _BEHIND.finditer(sentence):
         # reach back to the terminator before the cue, and not past a comma that opens another statement
         start = max(stop for stop in stops if stop <= match.start())
-        found.append(Scope(start, match.start(), "doubted" if match["doubt"] else "denied", match.start()))
+        found.append(Scope(start, match.end(), "doubted" if match["doubt"] else "denied", match.start()))
         taken.append(match.span())
     for match in _BEFORE.finditer(sentence):
         if match["pseudo"] or any(a < match.end() and match.start() < b for a, b in taken):
@@ -96,6 +134,6 @@ def polarity(sentence: str, start: int, end: int) -> str:
     """
     kinds = set()
     for scope in scopes(sentence):
-        if scope.start < end <= scope.end and (not start <= scope.cue < end or sentence[scope.cue : scope.cue + 3].lower() == "not"):
+        if scope.start < end <= scope.end and (not start <= scope.cue < end or "not" in sentence[scope.cue : scope.cue + 8].lower()):
             kinds.add(scope.kind)
     return "denied" if "denied" in kinds else "doubted" if "doubted" in kinds else "affirmed"

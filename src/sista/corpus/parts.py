@@ -55,9 +55,14 @@ def write_part(job: PartJob, part: int) -> int:
             new, missing = study_rows(job.archive[index], job.settings)
         except StudyRefused as refused:
             new, missing = [], [LeftOut(f"study number {index}", "", job.archive.name, str(refused))]
+        except Exception as error:
+            error.add_note(f"while reading study number {index} of archive {job.archive.name}")
+            raise
         if missing and job.refuse:
             first = missing[0]
-            raise SistaError(f"study {first.study_id}: {first.reason}. Mend it, or build with on_error='skip' to leave it out and count it.")
+            raise SistaError(
+                f"study {first.study_id}: {first.reason}. Mend it, or build with on_error='skip' to leave it out and count it."
+            )
         rows += new
         left_out += missing
     path = job.path(part)

@@ -90,7 +90,9 @@ def _gray(image: Image.Image) -> np.ndarray:
 
 
 def _refuse_dicom(file: BinaryIO, source: Path, size: int | None) -> Radiograph:
-    raise StudyRefused(f"DICOM is not read yet: {source} (convert it to 8- or 16-bit PNG with its window and photometric interpretation applied)")
+    raise StudyRefused(
+        f"DICOM is not read yet: {source} (convert it to 8- or 16-bit PNG with its window and photometric interpretation applied)"
+    )
 
 
 Reader = Callable[[BinaryIO, Path, int | None], Radiograph]
@@ -146,6 +148,6 @@ def encode_film(pixels: np.ndarray, image_format: str = "jpeg") -> bytes:
     return buffer.getvalue()
 
 
-def decode_film(data: bytes) -> np.ndarray:
+def decode_film(data: bytes | memoryview) -> np.ndarray:
     """The pixels [H, W] of an encoded film (uint8) or mask (bool)."""
     return np.asarray(Image.open(io.BytesIO(data)))

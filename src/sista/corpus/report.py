@@ -5,7 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_TYPOGRAPHY = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "\u00ad": None, "\ufeff": None})
+_TYPOGRAPHY = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u2013": "-",
+        "\u2014": "-",
+        "\u2212": "-",
+        "\u00ad": None,
+        "\ufeff": None,
+    }
+)
 _REMOVED = re.compile(r"\[\*\*.*?\*\*\]|_{2,}|\b[Xx]{3,}\b(?:-(?=\w))?")
 _SPACE_BEFORE_POINT = re.compile(r"\s+([.,;:!?])")
 _POINTS = re.compile(r"(?:[,;:]\s*)+(?=[.!?])|(?<=[.!?])(?:\s*[.,;:])+")

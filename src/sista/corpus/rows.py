@@ -20,20 +20,43 @@ from sista.corpus.words import word_spans
 from sista.errors import SistaError
 
 _REGION = pa.struct(
-    [("finding", pa.string()), ("x", pa.float32()), ("y", pa.float32()), ("width", pa.float32()), ("height", pa.float32()), ("phrase", pa.string()), ("mask", pa.binary())]
-)  # fmt: skip
+    [
+        ("finding", pa.string()),
+        ("x", pa.float32()),
+        ("y", pa.float32()),
+        ("width", pa.float32()),
+        ("height", pa.float32()),
+        ("phrase", pa.string()),
+        ("mask", pa.binary()),
+    ]
+)
 SCHEMA = pa.schema(
     [
-        ("film_id", pa.string()), ("study_id", pa.string()), ("subject_id", pa.string()), ("split", pa.string()),
-        ("image", pa.binary()), ("width", pa.int32()), ("height", pa.int32()), ("source_width", pa.int32()), ("source_height", pa.int32()),
-        ("view", pa.string()), ("report", pa.string()), ("findings", pa.string()), ("impression", pa.string()),
-        ("labels", pa.list_(pa.float32())), ("true_findings", pa.list_(pa.string())), ("regions", pa.list_(_REGION)),
-        ("age", pa.float32()), ("sex", pa.string()), ("scanner", pa.string()), ("prior_id", pa.string()),
+        ("film_id", pa.string()),
+        ("study_id", pa.string()),
+        ("subject_id", pa.string()),
+        ("split", pa.string()),
+        ("image", pa.binary()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("source_width", pa.int32()),
+        ("source_height", pa.int32()),
+        ("view", pa.string()),
+        ("report", pa.string()),
+        ("findings", pa.string()),
+        ("impression", pa.string()),
+        ("labels", pa.list_(pa.float32())),
+        ("true_findings", pa.list_(pa.string())),
+        ("regions", pa.list_(_REGION)),
+        ("age", pa.float32()),
+        ("sex", pa.string()),
+        ("scanner", pa.string()),
+        ("prior_id", pa.string()),
         ("change", pa.list_(pa.struct([("finding", pa.string()), ("change", pa.string())]))),
         ("source", pa.string()),
     ]
-)  # fmt: skip
-"""The columns of a corpus. image: JPEG or PNG bytes. labels: in the order of `label_names`, NaN unknown. regions: pixels of the stored film."""
+)
+"""The columns of a corpus. image: JPEG or PNG bytes. labels: in the order of `label_names`, NaN unknown. regions: stored-film pixels."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +142,7 @@ def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:
         "source_height": opened.source_height,
         "view": film.view,
         "regions": [_region_columns(region, across, down, width, height) for region in film.regions],
-        "source": _source_name(film.source),
+        "source": Path(_source_name(film.source)).name,  # no folder: the same files give the same corpus wherever they lie
     }
 
 
@@ -139,7 +162,7 @@ def _region_columns(region: Region, across: float, down: float, width: int, heig
 
 
 def _source_name(source: Path | np.ndarray) -> str:
-    """The file's name and folder; for pixels without a file a digest of them, so that a row can be traced either way."""
+    """The path of a film; for pixels without a file a digest of them, so that either can be traced."""
     if isinstance(source, np.ndarray):
         return "pixels sha256:" + hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()[:16]
     return str(source)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 _HEADINGS = {
-    "findings": r"findings?(?:\s+and\s+impressions?)?|(?:radiological\s+|radiographic\s+)?findings?|observations?|(?:chest\s+)?description|interpretation",
+    "findings": r"findings?(?:\s+and\s+impressions?)?|radio(?:logical|graphic)\s+findings?|observations?|description|interpretation",
     "impression": r"impressions?|conclusions?|opinion|summary|assessment|diagnosis",
-    "indication": r"(?:clinical\s+)?(?:indications?|history|information|data)|reason\s+for\s+(?:the\s+)?(?:exam(?:ination)?|study)|symptoms?|history\s+and\s+indication",
+    "indication": r"(?:clinical\s+)?(?:indications?|history|information|data)|history\s+and\s+indication|symptoms?"
+    r"|reason\s+for\s+(?:the\s+)?(?:exam(?:ination)?|study)",
     "comparison": r"comparisons?(?:\s+(?:studies|study|films?|exams?))?",
     "technique": r"techniques?|procedures?|views?",
     "examination": r"exam(?:ination)?s?|study|type\s+of\s+exam",
@@ -17,7 +18,8 @@ _HEADINGS = {
 _KNOWN = "|".join(f"(?P<{name}>{pattern})" for name, pattern in _HEADINGS.items())
 # At the start of a line in any case; inside a line only after a sentence's end and with a capital.
 _HEADING = re.compile(
-    rf"(?:^|(?<=[.!?])[ \t]+(?=[A-Z]))[ \t]*(?i:{_KNOWN})[ \t]*(?::|-{{1,2}}[ \t]|(?=[ \t]*$))|^[ \t]*(?P<other>[A-Z][A-Z0-9 /&,()-]{{2,50}}):",
+    rf"(?:^|(?<=[.!?])[ \t]+(?=[A-Z]))[ \t]*(?i:{_KNOWN})[ \t]*(?::|-{{1,2}}[ \t]|(?=[ \t]*$))"
+    r"|^[ \t]*(?P<other>[A-Z][A-Z0-9 /&,()-]{2,50}):",
     re.MULTILINE,
 )
 _DESCRIBES_FILM = re.compile(r"CHEST|RADIOGRAPH|VIEW|LATERAL|PORTABLE|FRONTAL|\b[AP]P?A?\b|LUNG|HEART|MEDIASTIN|PLEURA|BONE")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:dr|drs|mr|mrs|ms|prof|st|vs|approx|fig|resp|etc|i\.e|e\.g|a\.m|p\.m|ca|incl|min|max|hosp|pt|pts|no)|(?:^|\s)[A-Z])\.$", re.IGNORECASE
+    r"(?:\b(?:dr|drs|mr|mrs|ms|prof|st|vs|approx|fig|resp|etc|i\.e|e\.g|a\.m|p\.m|ca|incl|min|max|hosp|pt|pts|no)|(?:^|\s)[A-Z])\.$",
+    re.IGNORECASE,
 )
 _NUMBERING = re.compile(r"(?:^|\s)(?:\(?\d{1,2}|[a-hA-H])[.)]$")
 _BREAK = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-z])\.(?=[A-Z][a-z])|\n\s*\n")
@@ -14,8 +15,8 @@ _BREAK = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-z])\.(?=[A-Z][a-z])|\n\s*\n
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """The (start, end) offsets of each sentence, without the white space around it.
 
-    A full stop ends a sentence unless it belongs to a number ("2.5 cm"), to an abbreviation ("Dr.", "vs."; "no." only before a digit), to a single
-    initial, or to numbering ("1. Cardiomegaly."). A full stop without a space after it ends one before a capitalised word.
+    A full stop ends a sentence unless it belongs to a number ("2.5 cm"), to an abbreviation ("Dr.", "vs."; "no." only before a digit), to
+    a single initial, or to numbering ("1. Cardiomegaly."). A full stop without a space after it ends one before a capitalised word.
     """
     spans: list[tuple[int, int]] = []
     start = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sista.corpus.disk import read_json, write_json, write_with
+from sista.corpus.disk import read_json, write_array, write_json
 from sista.corpus.teachers import Reports, file_stem, make_teacher
 from sista.corpus.teachers.calibration import calibrate
 
@@ -37,7 +37,11 @@ class Taught:
 
     def __repr__(self) -> str:
         count, rank = self.vectors.shape
-        return f"Taught({self.name}: {count} x {rank}, " + ", ".join(f"top {100 * s:g} % >= {v:.3f}" for s, v in sorted(self.cut_offs.items())) + ")"
+        return (
+            f"Taught({self.name}: {count} x {rank}, "
+            + ", ".join(f"top {100 * s:g} % >= {v:.3f}" for s, v in sorted(self.cut_offs.items()))
+            + ")"
+        )
 
 
 def has_taught(folder: Path, name: str) -> bool:
@@ -67,6 +71,6 @@ def teach(folder: Path, name: str, reports: Reports, studies: np.ndarray, train:
             "realised": {str(share): value for share, value in made.realised.items()},
         }
         folder.mkdir(exist_ok=True)
-        write_with(vectors_file, lambda file: np.save(file, vectors))
+        write_array(vectors_file, vectors)
         write_json(facts_file, facts)
     return Taught(name, np.load(vectors_file, mmap_mode="r"), studies, train, facts)

@@ -27,7 +27,10 @@ class ReportTokenizer:
         ids = [tokenizer.token_to_id(token) for token in specials]
         missing = [token for token, number in zip(specials, ids, strict=True) if number is None]
         if missing:
-            raise SistaError(f"tokenizer {source}: it has no {', '.join(missing)}; a tokenizer with padding, unknown, class, separator and mask tokens is needed")
+            raise SistaError(
+                f"tokenizer {source}: it has no {', '.join(missing)}; "
+                "a tokenizer with padding, unknown, class, separator and mask tokens is needed"
+            )
         self.tokenizer, self.specials, self.source = tokenizer, tuple(specials), source
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = ids
 
@@ -72,10 +75,15 @@ class ReportTokenizer:
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 2000, min_frequency: int = 2) -> ReportTokenizer:
     """A lower-casing WordPiece tokenizer with BERT's normaliser, of at most `vocab_size` pieces that occur `min_frequency` times."""
-    tokenizer = _word_piece({token: number for number, token in enumerate(SPECIALS)}, lowercase=True)
-    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=list(SPECIALS), show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
-    return ReportTokenizer(tokenizer)
+    empty = _word_piece({token: number for number, token in enumerate(SPECIALS)}, lowercase=True)
+    # The library's WordPieceTrainer breaks ties by the order of a hash map, differently in each process. Its BpeTrainer does not, so letters
+    # inside a word are trained as letters of their own, in a private area of Unicode, and become "##" pieces afterwards.
+    pairs = Tokenizer(models.BPE(unk_token="[UNK]"))
+    pairs.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=list(SPECIALS), show_progress=False)
+    pairs.train_from_iterator((_marked(empty, text) for text in texts), trainer)
+    vocabulary = {_unmarked(piece): number for piece, number in sorted(pairs.get_vocab().items(), key=lambda item: item[1])}
+    return ReportTokenizer(_word_piece(vocabulary, lowercase=True))
 
 
 def load_tokenizer(name: str) -> ReportTokenizer:
@@ -86,7 +94,9 @@ def load_tokenizer(name: str) -> ReportTokenizer:
     path = Path(name)
     if path.is_file() and path.suffix == ".txt":
         pieces = path.read_text(encoding="utf-8").splitlines()
-        return ReportTokenizer(_word_piece({piece: number for number, piece in enumerate(pieces)}, "uncased" in path.name.lower()), source=path.name)
+        return ReportTokenizer(
+            _word_piece({piece: number for number, piece in enumerate(pieces)}, "uncased" in path.name.lower()), source=path.name
+        )
     if path.is_dir() and (path / "special.json").exists():
         return ReportTokenizer.open(path)
     if path.is_file() or (path.is_dir() and (path / "tokenizer.json").exists() and not (path / "tokenizer_config.json").exists()):
@@ -94,9 +104,24 @@ def load_tokenizer(name: str) -> ReportTokenizer:
         try:
             tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:
-            raise SistaError(f"tokenizer {file}: not a tokenizer.json ({error}); expected one, a vocab.txt, or the name of a transformers model") from None
+            raise SistaError(
+                f"tokenizer {file}: not a tokenizer.json ({error}); expected one, a vocab.txt, or the name of a transformers model"
+            ) from None
         return ReportTokenizer(tokenizer, _guess_specials(tokenizer), source=file.name)
     return _from_transformers(name)
+
+
+_INSIDE = 0xF0000  # added to the code point of each letter that does not begin a word
+
+
+def _marked(tokenizer: Tokenizer, text: str) -> str:
+    words = (word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text)))
+    return " ".join(word[0] + "".join(chr(ord(c) + _INSIDE) for c in word[1:]) for word in words if ord(max(word)) < 0xFFFE)
+
+
+def _unmarked(piece: str) -> str:
+    plain = "".join(chr(ord(c) - _INSIDE) if ord(c) >= _INSIDE else c for c in piece)
+    return "##" + plain if ord(piece[0]) >= _INSIDE else plain
 
 
 def _word_piece(vocabulary: dict[str, int], lowercase: bool) -> Tokenizer:
@@ -122,7 +147,15 @@ def _from_transformers(name: str) -> ReportTokenizer:
             f"tokenizer {name!r} cannot be loaded ({str(error).splitlines()[0][:160]}). Give a folder with tokenizer.json, a vocab.txt, "
             "or the name of a fast transformers tokenizer that is in the local cache or reachable."
         ) from None
-    specials = (loaded.pad_token, loaded.unk_token, loaded.cls_token or loaded.bos_token, loaded.sep_token or loaded.eos_token, loaded.mask_token)
+    specials = (
+        loaded.pad_token,
+        loaded.unk_token,
+        loaded.cls_token or loaded.bos_token,
+        loaded.sep_token or loaded.eos_token,
+        loaded.mask_token,
+    )
     if None in specials:
-        raise SistaError(f"tokenizer {name!r} lacks a special token (pad, unknown, class, separator, mask: {specials}); use one of an encoder model")
+        raise SistaError(
+            f"tokenizer {name!r} lacks a special token (pad, unknown, class, separator, mask: {specials}); use one of an encoder model"
+        )
     return ReportTokenizer(backend, specials, source=name)

@@ -46,9 +46,13 @@ class ReportTokens:
         by_piece, by_word = (np.argsort(rank[sentence], kind="stable") for sentence in (self.piece_sentence, self.word_sentence))
         new_word = np.append(np.argsort(by_word), -1)
         return ReportTokens(
-            self.pieces[by_piece], new_word[self.piece_word[by_piece]], rank[self.piece_sentence[by_piece]],
-            self.word_type[by_word], self.word_weight[by_word], rank[self.word_sentence[by_word]],
-        )  # fmt: skip
+            self.pieces[by_piece],
+            new_word[self.piece_word[by_piece]],
+            rank[self.piece_sentence[by_piece]],
+            self.word_type[by_word],
+            self.word_weight[by_word],
+            rank[self.word_sentence[by_word]],
+        )
 
 
 class TokenStore:
@@ -75,16 +79,25 @@ class TokenStore:
         flat = {n: np.concatenate([np.zeros(0, t), *(getattr(r, n) for r in reports)]).astype(t, copy=False) for n, t in _COLUMNS.items()}
         pieces = np.cumsum([0, *(len(r.pieces) for r in reports)])
         words = np.cumsum([0, *(len(r.word_type) for r in reports)])
-        ids_ = {"pad": str(tokenizer.pad_id), "cls": str(tokenizer.cls_id), "sep": str(tokenizer.sep_id), "fingerprint": tokenizer.fingerprint}
+        ids_ = {
+            "pad": str(tokenizer.pad_id),
+            "cls": str(tokenizer.cls_id),
+            "sep": str(tokenizer.sep_id),
+            "fingerprint": tokenizer.fingerprint,
+        }
         return cls(flat, pieces, words, ids_)
 
     def save(self, path: Path) -> None:
         """Write the Arrow file."""
         metadata = {"fingerprint": self.fingerprint, "pad": str(self.pad_id), "cls": str(self.cls_id), "sep": str(self.sep_id)}
         arrays = [
-            pa.ListArray.from_arrays(pa.array(self._piece_offsets if "piece" in name else self._word_offsets, pa.int32()), pa.array(self._flat[name]))
+            pa.ListArray.from_arrays(
+                pa.array(self._piece_offsets if "piece" in name else self._word_offsets, pa.int32()), pa.array(self._flat[name])
+            )
             if self._piece_offsets[-1] < 2**31 - 1
-            else pa.LargeListArray.from_arrays(pa.array(self._piece_offsets if "piece" in name else self._word_offsets, pa.int64()), pa.array(self._flat[name]))
+            else pa.LargeListArray.from_arrays(
+                pa.array(self._piece_offsets if "piece" in name else self._word_offsets, pa.int64()), pa.array(self._flat[name])
+            )
             for name in _COLUMNS
         ]
         batch = pa.record_batch(arrays, names=list(_COLUMNS)).replace_schema_metadata(metadata)
@@ -132,14 +145,21 @@ def report_tokens(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, in
     sentence_starts = np.array([start for start, _ in sentences], dtype=np.int64)
     piece_sentence = np.maximum(np.searchsorted(sentence_starts, starts + 1) - 1, 0) if len(sentences) else np.zeros(limit, dtype=np.int64)
     return ReportTokens(
-        np.array(ids[:limit], dtype=np.int64), piece_word[:limit], piece_sentence,
-        np.array(types[:words], dtype=np.int64), np.array(weights[:words], dtype=np.float32), np.array(where[:words], dtype=np.int64),
-    )  # fmt: skip
+        np.array(ids[:limit], dtype=np.int64),
+        piece_word[:limit],
+        piece_sentence,
+        np.array(types[:words], dtype=np.int64),
+        np.array(weights[:words], dtype=np.float32),
+        np.array(where[:words], dtype=np.int64),
+    )
 
 
 @lru_cache(maxsize=65536)
 def sentence_words(sentence: str) -> tuple[tuple[int, int, int, float], ...]:
-    """(start, end, type, weight) of each word. Weight 1: finding, place, size and device words of what is affirmed; 0.5: of what is doubted."""
+    """(start, end, type, weight) of each word. Weight 1: finding, place, size and device words of what is affirmed; 0.5: of a doubt.
+
+    Words of a sentence that affirms nothing weigh 0.
+    """
     found = [m for m in mentions(sentence) if m.polarity != "denied" and BY_NAME[m.finding].relevant]
     weighty = [(m.start, m.end, _WEIGHT[m.polarity]) for m in found]
     if found:
@@ -152,7 +172,9 @@ def sentence_words(sentence: str) -> tuple[tuple[int, int, int, float], ...]:
     return tuple(result)
 
 
-def collate_tokens(reports: Sequence[ReportTokens], pad: int, cls: int, sep: int, rng: np.random.Generator | None = None) -> dict[str, Tensor]:
+def collate_tokens(
+    reports: Sequence[ReportTokens], pad: int, cls: int, sep: int, rng: np.random.Generator | None = None
+) -> dict[str, Tensor]:
     """The text tensors of a `Batch`: pieces, piece_mask, piece_word [B,T] and word_mask, word_type, word_weight, word_sentence [B,L].
 
     Each report becomes `cls` pieces `sep`. With `rng` the sentences of each report are put in a random order first.
@@ -171,9 +193,14 @@ def collate_tokens(reports: Sequence[ReportTokens], pad: int, cls: int, sep: int
         piece_word[i, 1 : t + 1], piece_mask[i, : t + 2], word_mask[i, :w] = report.piece_word, True, True
         types[i, :w], weights[i, :w], sentences[i, :w] = report.word_type, report.word_weight, report.word_sentence
     arrays = {
-        "pieces": pieces, "piece_mask": piece_mask, "piece_word": piece_word, "word_mask": word_mask,
-        "word_type": types, "word_weight": weights, "word_sentence": sentences,
-    }  # fmt: skip
+        "pieces": pieces,
+        "piece_mask": piece_mask,
+        "piece_word": piece_word,
+        "word_mask": word_mask,
+        "word_type": types,
+        "word_weight": weights,
+        "word_sentence": sentences,
+    }
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 

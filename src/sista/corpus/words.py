@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:'[^\W_]+)?")
-STOP_WORDS = frozenset(
-    "a an the of in on at to and or with is are was were be been being has have had this that these those there it its as by for from than then which who "
-    "seen noted identified demonstrated present shows show appear appears again also since into within over".split()
-)
+_STOP_WORDS = """
+a an the of in on at to and or with is are was were be been being has have had this that these those there it its as
+by for from than then which who seen noted identified demonstrated present shows show appear appears again also since
+into within over
+"""
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:

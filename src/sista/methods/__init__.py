@@ -20,15 +20,19 @@ METHODS = {
 }
 
 
-def make_method(name: str, encoder: DualEncoder, cutoff: Cutoff, settings: dict[str, Any]) -> Method:
-    """The method `name` around `encoder`; raises `SistaError` with the nearest names for an unknown method or setting.
+def settings_of(name: str, given: dict[str, Any]) -> Any:
+    """The settings of the method `name`; raises `SistaError` with the nearest names for an unknown method or setting."""
+    from sista.methods.method import make_settings
+
+    return make_settings(_class(name).Settings, given, name)
+
+
+def make_method(name: str, encoder: DualEncoder, cutoff: Cutoff, settings: Any) -> Method:
+    """The method `name` around `encoder`, with the settings of `settings_of`.
 
     cutoff: turns a share of random corpus pairs into the report similarity that this share reaches.
     """
-    from sista.methods.method import make_settings
-
-    kind = _class(name)
-    return kind(encoder, make_settings(kind.Settings, settings, name), cutoff)
+    return _class(name)(encoder, settings, cutoff)
 
 
 def methods(name: str | None = None) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def retrieval_metrics(
             similarity = sides[direction[0]][some] @ sides[direction[2]].T
             for name, key in named.items():
                 wanted = key[some, None] == key
-                parts[name].append(_rank(similarity, wanted & known & known[some, None] if name == "semantic" else wanted))
+                parts[name].append(_rank(similarity, wanted & known if name == "semantic" else wanted))
         found |= {f"{direction}/{name}": _ranks(np.concatenate(part, axis=1), n) for name, part in parts.items()}
     return found
 

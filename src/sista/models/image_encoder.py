@@ -61,7 +61,7 @@ class ImageEncoder(nn.Module):
         """The pooled vector alone, which is what a linear probe reads."""
         return self.forward(images).pooled
 
-    def pyramid(self, images: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b c h w"]]:
+    def pyramid(self, images: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Maps from fine to coarse, one a stage; a plain transformer gives its last grid only."""
         indices = [self.stage] if self.plain else list(range(len(self.model.feature_info)))
         return self.model.forward_intermediates(images, indices=indices)[1]

@@ -30,5 +30,5 @@ class Projection(nn.Module):
         """Unit vectors in the shared space, float32 even inside autocast."""
         if self.norm is not None:
             rows = self.first(x.flatten(0, -2))
-            x = F.relu(self.norm(rows)).view(*x.shape[:-1], -1)
+            x = F.relu(self.norm(rows)).view(*x.shape[:-1], rows.shape[-1])
         return F.normalize(self.last(x).float(), dim=-1)

@@ -14,7 +14,7 @@ from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import read_json, write_json
 from sista.errors import SistaError
-from sista.methods import make_method
+from sista.methods import make_method, settings_of
 from sista.methods.method import Method
 from sista.models.checkpoint import save_pretrained
 from sista.models.dual_encoder import DualEncoder
@@ -55,6 +55,7 @@ def pretrain(
         run: where and how often.
     """
     data, out = Path(data), Path(out)
+    chosen = settings_of(method, settings or {})
     corpus = Corpus.open(data)
     _check(corpus, optimizer)
     configuration = {
@@ -76,7 +77,7 @@ def pretrain(
     torch.manual_seed(run.seed)
     image_size = model.image_size or corpus.size
     encoder = make_encoder(corpus, model, image_size)
-    learner = make_method(method, encoder, corpus.teacher(teacher), settings or {}).to(device)
+    learner = make_method(method, encoder, corpus.teacher(teacher), chosen).to(device)
     encoder.image.to(memory_format=torch.channels_last)
     steps = _steps(corpus, optimizer)
     out.mkdir(parents=True, exist_ok=True)
@@ -91,10 +92,10 @@ def pretrain(
 
 def make_encoder(corpus: Corpus, model: ModelSettings, image_size: int) -> DualEncoder:
     """The dual encoder of `model` for a corpus' tokenizer, with fresh, timm's or transformers' weights."""
-    if model.text_encoder not in SIZES:
-        corpus.require_tokenizer(model.text_encoder)
     image = ImageEncoder(model.image_encoder, image_size=image_size, pretrained=model.pretrained, patch_stride=model.patch_stride)
     text = TextEncoder(model.text_encoder, vocabulary=len(corpus.tokenizer), pooling=model.text_pooling)
+    if model.text_encoder not in SIZES:
+        corpus.require_tokenizer(model.text_encoder)
     if text.longest < corpus.max_pieces:
         raise SistaError(f"text encoder {model.text_encoder!r} takes {text.longest} pieces; corpus {corpus.path} was built with {corpus.max_pieces}")
     return DualEncoder(image, text, dim=model.dim, hidden=model.hidden)

@@ -79,6 +79,10 @@ def _unflatten(path: Path, optimizer: torch.optim.Optimizer) -> None:
             index, key = name.split(".", 1)
             slots.setdefault(int(index), {})[key] = file.get_tensor(name)
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if value.shape == parameter.shape:  # the fused kernel walks parameter and moments by memory order: lay them out alike
+                state[key] = torch.empty_like(parameter).copy_(value)
 
 
 def _flush(file: Path) -> None:

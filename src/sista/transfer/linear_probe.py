@@ -147,13 +147,9 @@ def probe_curve(
         probes = [fit_linear_probe(x[rows], y[rows], x[valid], y[valid], names=names, penalties=penalties) for rows in drawn]
         scores = np.stack([probe.scores(x[test]) for probe in probes])
         macro, per_label = bootstrap_macro_auroc(scores, y[test], groups=who[test], resamples=resamples, seed=seed)
-        results[share] = ShareResult(
-            macro,
-            per_label=dict(zip(probes[0].labels, per_label, strict=True)),
-            draws=tuple(macro_auroc(one, y[test])[0] for one in scores),
-            rows=tuple(map(len, drawn)),
-            probes=tuple(probes),
-        )
+        labelled = dict(zip(probes[0].labels, per_label, strict=True))
+        of_draws = tuple(macro_auroc(one, y[test])[0] for one in scores)
+        results[share] = ShareResult(macro, labelled, draws=of_draws, rows=tuple(map(len, drawn)), probes=tuple(probes))
     return results
 
 

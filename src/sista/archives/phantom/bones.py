@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sista.archives.phantom.grid import span
+from sista.archives.phantom.grid import ramp, span
 from sista.archives.phantom.thorax import SIGN, Lung, Thorax
 
 SAMPLES = 32  # of a rib's profile per spacing
@@ -15,8 +15,8 @@ def _profiles(width: float, fade: np.ndarray) -> np.ndarray:
     """The density across successive ribs, [RIBS * SAMPLES]: a flat bone with denser margins, `fade` per rib."""
     t = (np.arange(SAMPLES) + 0.5) / SAMPLES
     off = np.abs(t - 0.5) / (width / 2)
-    body = np.clip((1 - off) * 3, 0, 1)
-    profile = body * (0.62 + 0.38 * np.clip(off, 0, 1) ** 2)
+    body = ramp((1 - off) * 3)
+    profile = body * (0.62 + 0.38 * ramp(off) ** 2)
     return (profile[None, :] * fade[:, None]).ravel().astype(np.float32)
 
 
@@ -36,13 +36,14 @@ def add_ribs(thorax: Thorax, lung: Lung, attenuation: np.ndarray) -> None:
     phase = (y - start) / spacing - (drop / spacing) * bend
     fade = np.where(number < 10, 1.0, 0.55) * jitter
     back = _profiles(p.rib_width, fade)
-    ribs = back[np.clip(phase * SAMPLES, 0, RIBS * SAMPLES - 1).astype(np.intp)]
-    rise = 0.04 + (0.15 + 0.05 * p.rib_slope) * np.clip(1.02 - s, 0, 1) ** 1.25
+    ribs = back.take((phase * SAMPLES).astype(np.intp), mode="clip")
+    rise = 0.04 + (0.15 + 0.05 * p.rib_slope) * ramp(1.02 - s) ** 1.25
     phase = (y - (thorax.apex + 0.005)) / (spacing * 1.12) - rise / (spacing * 1.12)
     front = _profiles(p.rib_width * 1.15, np.where(number < 7, 0.55, 0.0) * jitter)
-    end = np.clip((s - 0.36) * 9, 0, 1)  # the costal cartilage does not show
-    ribs = ribs + front[np.clip(phase * SAMPLES, 0, RIBS * SAMPLES - 1).astype(np.intp)] * end
-    cage = np.clip((lung.lateral + 0.022 - lung.outward) * 60, 0, 1) * np.clip((lung.outward - 0.03) * 60, 0, 1)
+    end = ramp((s - 0.36) * 9)  # the costal cartilage does not show
+    ribs = ribs + front.take((phase * SAMPLES).astype(np.intp), mode="clip") * end
+    cage = ramp((lung.lateral + 0.022 - lung.outward) * 60) * ramp((lung.outward - 0.03) * 60)
+    cage *= ramp((y - (thorax.apex - 0.025)) * 40)
     # Near the wall the ribs are seen end on: denser.
     ribs *= cage * (0.2 + 0.16 * s**3).astype(np.float32)
     attenuation[lung.rows, lung.cols] += ribs * np.float32(p.bone)
@@ -64,8 +65,8 @@ def add_clavicles(thorax: Thorax, attenuation: np.ndarray) -> None:
         width = 0.0135 + 0.007 * (2 * t - 1) ** 2
         rows = span(float(height.min()) - 0.03, float(height.max()) + 0.03, size)
         off = np.abs(thorax.y[rows] - height) / width
-        bone = np.clip((1 - off) * 3.5, 0, 1) * (0.6 + 0.4 * np.minimum(off, 1) ** 2)
-        attenuation[rows, cols] += (bone * (np.clip(t * 14, 0, 1) * np.clip((1 - t) * 6, 0, 1) * 0.36 * p.bone)).astype(np.float32)
+        bone = ramp((1 - off) * 3.5) * (0.6 + 0.4 * np.minimum(off, 1) ** 2)
+        attenuation[rows, cols] += (bone * (ramp(t * 14) * ramp((1 - t) * 6) * 0.36 * p.bone)).astype(np.float32)
 
 
 def add_scapulae(thorax: Thorax, attenuation: np.ndarray) -> None:
@@ -80,8 +81,8 @@ def add_scapulae(thorax: Thorax, attenuation: np.ndarray) -> None:
         low, high = sorted((middle + sign * 0.27, middle + sign * 0.56))
         cols = span(low, high, size)
         inside = sign * (thorax.x[:, cols] - middle) - border
-        blade = np.clip(inside * 70, 0, 1) * (0.11 + 0.16 * np.clip(1 - np.abs(inside - 0.008) * 90, 0, 1))
-        attenuation[rows, cols] += (blade * (np.clip(t * 8, 0, 1) * np.clip((1 - t) * 5, 0, 1) * p.bone)).astype(np.float32)
+        blade = ramp(inside * 70) * (0.11 + 0.16 * ramp(1 - np.abs(inside - 0.008) * 90))
+        attenuation[rows, cols] += (blade * (ramp(t * 8) * ramp((1 - t) * 5) * p.bone)).astype(np.float32)
 
 
 def add_spine(thorax: Thorax, attenuation: np.ndarray) -> None:
@@ -93,6 +94,6 @@ def add_spine(thorax: Thorax, attenuation: np.ndarray) -> None:
     grow = 0.85 + 0.4 * thorax.y
     off = np.abs(off / grow)
     bodies = 0.5 + 0.5 * np.clip(2.2 * np.cos(thorax.y * np.float32(6.2832 / (p.rib_spacing * 0.98)) + p.rib_phase * 6), -1, 1)
-    edge = np.clip((1.08 - off) * 2.6, 0, 1) * (0.45 + 0.55 * np.clip((thorax.y - thorax.apex + 0.06) * 8, 0, 1))
-    pedicle = np.clip(1 - np.abs(off - 0.66) * 4, 0, 1) * np.clip(bodies * 2 - 1, 0, 1)
+    edge = ramp((1.08 - off) * 2.6) * (0.45 + 0.55 * ramp((thorax.y - thorax.apex + 0.06) * 8))
+    pedicle = ramp(1 - np.abs(off - 0.66) * 4) * ramp(bodies * 2 - 1)
     attenuation[:, cols] += (edge * (0.2 + 0.09 * bodies) + 0.1 * pedicle).astype(np.float32) * np.float32(p.bone)

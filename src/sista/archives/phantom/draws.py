@@ -10,7 +10,7 @@ import numpy as np
 T = TypeVar("T")
 
 # The last number of a key says what the stream is for, so that no two purposes ever share numbers.
-ANATOMY, POSE, FINDINGS, REPORT, TIMELINE, GRAIN, TEXTURE, VESSELS = range(8)
+ANATOMY, POSE, FINDINGS, REPORT, TIMELINE, GRAIN, TEXTURE = range(7)
 
 
 def generator(*key: int) -> np.random.Generator:

@@ -15,6 +15,11 @@ def axis(size: int) -> np.ndarray:
     return centres
 
 
+def ramp(field: np.ndarray | float) -> np.ndarray:
+    """The field held between 0 and 1 (np.clip, but quick on small arrays)."""
+    return np.minimum(np.maximum(field, 0), 1)
+
+
 def span(low: float, high: float, size: int) -> slice:
     """The pixels whose cell touches [low, high], at least one, inside the film."""
     start = min(max(int(low * size), 0), size - 1)
@@ -55,4 +60,4 @@ def smooth_field(coarse: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray
 def over_film(coarse: np.ndarray, size: int) -> np.ndarray:
     """A coarse float32 grid read as a smooth field over the whole film, float32 [size, size]."""
     rows = _stretch(coarse, _film_taps(size, coarse.shape[0]))
-    return _stretch(np.ascontiguousarray(rows.T), _film_taps(size, coarse.shape[1])).T
+    return np.ascontiguousarray(_stretch(np.ascontiguousarray(rows.T), _film_taps(size, coarse.shape[1])).T)

@@ -11,7 +11,7 @@ import numpy as np
 from sista.archives.phantom.draws import generator
 from sista.archives.phantom.film import AIR, Body
 from sista.archives.phantom.findings import Finding
-from sista.archives.phantom.grid import smooth_field, span
+from sista.archives.phantom.grid import ramp, smooth_field, span
 from sista.archives.phantom.thorax import Lung, Thorax
 
 ZONES = {"upper": (0.16, 0.34), "mid": (0.42, 0.6), "lower": (0.68, 0.86)}  # where lesions are centred: 0 apex .. 1 base
@@ -60,7 +60,7 @@ def consolidation(body: Body, finding: Finding) -> list[Mark]:
     rows, cols, air = _part(thorax, lung, x, y, a * 1.25, b * 1.25)
     dx, dy = (thorax.x[:, cols] - np.float32(x)) * np.float32(1 / a), (thorax.y[rows] - np.float32(y)) * np.float32(1 / b)
     ragged = smooth_field(_grain(finding, 9), dy[:, 0] * 0.4 + 0.5, dx[0] * 0.4 + 0.5)
-    shape = np.clip(1.7 * (1 - dx * dx - dy * dy) + 0.75 * ragged, 0, 1)
+    shape = ramp(1.7 * (1 - dx * dx - dy * dy) + 0.75 * ragged)
     density = np.float32(AIR * (0.3 + 0.3 * finding.severity)) + np.float32(0.1) * ragged
     return [by_strength(rows, cols, shape * density * np.minimum(air * np.float32(1.2), 1))]
 
@@ -69,13 +69,17 @@ def effusion(body: Body, finding: Finding) -> list[Mark]:
     """Fluid in the pleural space: it hides the dome and climbs along the wall in a meniscus."""
     thorax, lung = body.thorax, body.thorax.lungs[finding.side]
     dome = thorax.domes[finding.side]
-    depth = 0.015 + 0.26 * finding.severity**1.2
+    depth = 0.012 + 0.27 * finding.severity**1.3
     out = np.clip(lung.outward * np.float32(1 / thorax.half), 0, 1.05)
-    surface = np.float32(dome + 0.045 - depth) - np.float32(0.09 + 0.05 * finding.shape[2]) * out**4 - np.float32(0.02) * (1 - out) ** 2
+    surface = (
+        np.float32(dome + 0.045 - depth)
+        - np.float32(0.05 + 0.07 * finding.severity + 0.03 * finding.shape[2]) * out**4
+        - np.float32(0.02) * (1 - out) ** 2
+    )
     y = thorax.y[lung.rows]
-    under = np.clip((y - surface) * 30 + 0.5, 0, 1)
-    floor = np.clip(lung.below * 45 + 1.2, 0, 1)
-    change = under * floor * np.minimum(lung.air * np.float32(1.25), 1) * np.float32(0.95 * AIR)
+    under = ramp((y - surface) * 30 + 0.5)
+    floor = ramp(lung.below * 45 + 1.2)
+    change = under * floor * np.minimum(lung.air * np.float32(1.25), 1) * np.float32((0.7 + 0.25 * finding.severity) * AIR)
     return [by_strength(lung.rows, lung.cols, change)]
 
 
@@ -83,18 +87,18 @@ def pneumothorax(body: Body, finding: Finding) -> list[Mark]:
     """Air outside the lung: a thin pleural line, and beyond it a darker rim without vessels, widest at the apex."""
     lung = body.thorax.lungs[finding.side]
     extent = 0.5 + 0.5 * finding.severity
-    rim = 0.1 + 0.24 * finding.severity
+    rim = 0.09 + 0.3 * finding.severity
     cap = 0.09 + 0.16 * finding.severity
     height = lung.height
-    gap = rim * np.clip(1 - height / extent, 0, 1) ** 0.7 + (1 - rim) * np.clip(1 - height / cap, 0, 1) ** 1.6
+    gap = rim * ramp(1 - height / extent) ** 0.7 + (1 - rim) * ramp(1 - height / cap) ** 1.6
     width = np.maximum(lung.lateral - 0.06, 0.05)
     inside = (gap.astype(np.float32) - lung.across) * width.astype(np.float32)  # distance beyond the pleural line, in film shares
-    open_air = np.clip(lung.air * np.float32(2.5), 0, 1)
+    open_air = ramp(lung.air * np.float32(2.5))
     there = open_air * (height < extent)
-    beyond = np.clip(inside * 90 + 0.5, 0, 1) * there
-    line = np.clip(1.25 - np.abs(inside) * np.float32(1 / 0.0062), 0, 1) * there * (gap > 0.01)
+    beyond = ramp(inside * 90 + 0.5) * there
+    line = ramp(1.25 - np.abs(inside) * np.float32(1 / 0.0062)) * there * (gap > 0.01)
     change = beyond * (np.float32(-0.34 - 0.16 * finding.severity) * lung.air - body.vessels[finding.side] * np.float32(0.4)) + 0.42 * line
-    collapsed = np.clip(-inside * 20, 0, 1) * np.clip(1.15 - height, 0, 1) * lung.air * np.float32(0.12 * finding.severity)
+    collapsed = ramp(-inside * 20) * ramp(1.15 - height) * lung.air * np.float32(0.12 * finding.severity)
     change = (change + collapsed).astype(np.float32)
     mask = (beyond * lung.air > 0.3) | (line > 0.6)
     return [Mark(lung.rows, lung.cols, change, mask)]
@@ -110,13 +114,13 @@ def _round(body: Body, finding: Finding, radius: float, density: float, lobes: f
     solid = 1 - dx * dx - dy * dy
     if lobes:
         solid = solid + np.float32(lobes) * smooth_field(_grain(finding, 7), dy[:, 0] * 0.38 + 0.5, dx[0] * 0.38 + 0.5)
-    solid = np.sqrt(np.clip(solid, 0, 1))
+    solid = np.sqrt(ramp(solid))
     return [by_strength(rows, cols, solid * np.float32(density) * np.minimum(air * np.float32(1.6), 1))]
 
 
 def nodule(body: Body, finding: Finding) -> list[Mark]:
     """A small ball of soft tissue."""
-    return _round(body, finding, 0.033 + 0.014 * finding.severity, 0.5 + 0.4 * finding.severity, 0.0)
+    return _round(body, finding, 0.035 + 0.014 * finding.severity, 0.5 + 0.4 * finding.severity, 0.0)
 
 
 def mass(body: Body, finding: Finding) -> list[Mark]:
@@ -132,7 +136,7 @@ def atelectasis(body: Body, finding: Finding) -> list[Mark]:
     rows, cols, air = _part(thorax, lung, x, y, length * 1.1, 0.1)
     slope = lung.sign * (0.55 * finding.shape[2] - 0.15)
     dx, dy = thorax.x[:, cols] - np.float32(x), thorax.y[rows] - np.float32(y)
-    along = np.clip((1 - (dx * np.float32(1 / length)) ** 2) * 3, 0, 1)
+    along = ramp((1 - (dx * np.float32(1 / length)) ** 2) * 3)
     tilted = dy - np.float32(slope) * dx + np.float32(2.2 * (finding.shape[3] - 0.3)) * dx * dx
     width = 0.0105 + 0.008 * finding.severity
     change = np.zeros(tilted.shape, np.float32)
@@ -158,10 +162,10 @@ def edema(body: Body, finding: Finding) -> list[Mark]:
         wings = np.maximum(1.15 - down - out, 0)
         wings *= 1.45 - 0.45 * wings
         patchy = smooth_field(_grain(finding, 11), lung.height[:, 0].clip(0, 1), np.linspace(0, 1, lung.outward.shape[1]))
-        change = wings * lung.air * (np.float32(AIR * (0.22 + 0.32 * finding.severity)) + np.float32(0.06) * patchy)
+        change = wings * lung.air * (np.float32(AIR * (0.12 + 0.38 * finding.severity)) + np.float32(0.06) * patchy)
         change += body.vessels[lung.side] * np.float32(0.05 + 0.15 * finding.severity) * np.minimum(wings * 2, 1)
-        septa = np.maximum(np.cos(y * np.float32(2 * math.pi / 0.026)) - 0.5, 0) * np.clip(1 - np.abs(lung.height - 0.78) * 7, 0, 1)
-        edge = np.clip(1 - np.abs(lung.across - 0.1) * 12, 0, 1) * np.minimum(lung.air * 2, 1)
+        septa = np.maximum(np.cos(y * np.float32(2 * math.pi / 0.026)) - 0.5, 0) * ramp(1 - np.abs(lung.height - 0.78) * 7)
+        edge = ramp(1 - np.abs(lung.across - 0.1) * 12) * np.minimum(lung.air * 2, 1)
         change += (edge * septa * (0.25 + 0.3 * finding.severity)).astype(np.float32)
         marks.append(Mark(lung.rows, lung.cols, change, (wings > 0.3) & (lung.air > 0.3)))
     return marks

@@ -79,7 +79,7 @@ WORDINGS: dict[str, Wording] = {
             ("lung nodule", "a"),
             ("nodular opacity", "a"),
             ("coin lesion", "a"),
-            ("rounded nodule", "a"),
+            ("noncalcified nodule", "a"),
         ),
         _ZONED,
         (("small", "faint", "subtle"), ("", "solitary", "round"), ("prominent", "dense", "well defined")),

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sista.archives.phantom.anatomy import Pose
-from sista.archives.phantom.grid import over_film
+from sista.archives.phantom.grid import over_film, ramp
 from sista.archives.phantom.strokes import Canvas
 from sista.archives.phantom.thorax import Thorax
 
@@ -76,8 +76,8 @@ def develop(thorax: Thorax, attenuation: np.ndarray, scanner: Scanner, grain: np
         film -= np.float32(scanner.equalise) * (over_film(coarse, size) - np.float32(0.45))
     if any(pose.collimation):
         left, right, top, bottom = pose.collimation
-        film *= np.clip(np.minimum(thorax.x - left, 1 - right - thorax.x) * 150, 0, 1)
-        film *= np.clip(np.minimum(thorax.y - top, 1 - bottom - thorax.y) * 150, 0, 1)
+        film *= ramp(np.minimum(thorax.x - left, 1 - right - thorax.x) * 150)
+        film *= ramp(np.minimum(thorax.y - top, 1 - bottom - thorax.y) * 150)
     _mark(film, pose, size)
     film *= 255
     return np.clip(film, 0, 255).astype(np.uint8)

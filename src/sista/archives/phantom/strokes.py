@@ -38,6 +38,13 @@ class Canvas:
         flat = [value for x, y in points for value in (x * s - left, y * s - top)]
         self._draw.line(flat, fill=int(255 * strength), width=max(1, round(width * s)), joint="curve" if width * s > 4 else None)
 
+    def lines(self, paths: np.ndarray, width: float, strength: float) -> None:
+        """Many polylines of one width, [n, points, 2]."""
+        pixels = paths * self._scale - np.array((self._left, self._top))
+        fill, thick = int(255 * strength), max(1, round(width * self._scale))
+        for flat in pixels.reshape(len(pixels), -1).tolist():
+            self._draw.line(flat, fill=fill, width=thick)
+
     def polygon(self, points: Sequence[tuple[float, float]], strength: float = 1.0) -> None:
         """A filled polygon through film points."""
         s, left, top = self._scale, self._left, self._top

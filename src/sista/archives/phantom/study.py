@@ -17,6 +17,7 @@ from sista.archives.phantom.timeline import Visit, visit
 from sista.corpus.study import Film, Region, Study
 from sista.errors import SistaError, nearest
 
+REVISION = 1  # raise it when the same (seed, index, size, site) comes to give other pixels or words
 SMALLEST, LARGEST = 64, 1024  # pixels a side
 
 
@@ -48,6 +49,9 @@ class Phantom:
 
     size: pixels a side, 64 to 1024; the patient, the findings and the report do not depend on it. site: "main", or "shifted" for a second
     hospital with other patients, scanners, grain and shading. Raises SistaError for anything else.
+
+    `Study.change` is keyed by label ("nodule": "worse"); `Study.true_findings` and `Region.finding` are "label/side/zone". A quarter of
+    the studies follow up the study before them; `subject_id` keeps a subject's studies together when they are split.
     """
 
     name = "phantom"
@@ -73,7 +77,7 @@ class Phantom:
 
     def describe(self) -> dict:
         """The settings that determine every study."""
-        return {"archive": self.name, "count": self.count, "seed": self.seed, "size": self.size, "site": self.site}
+        return {"archive": self.name, "revision": REVISION, "count": self.count, "seed": self.seed, "size": self.size, "site": self.site}
 
     def __getitem__(self, index: int) -> Study:
         """Study number `index`, made on the spot."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sista.archives.phantom.anatomy import Patient, Pose
-from sista.archives.phantom.grid import axis, span
+from sista.archives.phantom.grid import axis, ramp, span
 
 EDGE = 0.2466  # exp(-1.4): a chamber alone ends where r = 1; neighbours melt together
 SIGN = {"right": -1.0, "left": 1.0}  # the patient's right is on the left of the film, as radiographs are hung
@@ -55,28 +55,28 @@ class Thorax:
         self.front = pose.rotation + 0.25 * pose.rotation  # how far the heart and trachea lie off the spine
         self.lungs = {side: self._lung(side) for side in SIGN}
 
-    def midline_at(self, y):
+    def midline_at(self, y: np.ndarray | float) -> np.ndarray:
         """The spine's x at height y."""
         bend = self.patient.spine_bend
         return self.pose.centre + self.pose.tilt * (y - 0.5) + bend * np.sin(4.2 * (y - 0.45) + self.patient.spine_phase)
 
-    def lateral_at(self, y, side: str):
+    def lateral_at(self, y: np.ndarray | float, side: str) -> np.ndarray:
         """The inner chest wall's distance from the midline at height y."""
         half = self.half * (1 + SIGN[side] * 1.2 * self.pose.rotation)
-        t = np.clip((y - self.apex) / self.patient.barrel, 0, 1)
+        t = ramp((y - self.apex) / self.patient.barrel)
         wide = np.sqrt(t * (2 - t))
         tuck = np.maximum(y - (self.apex + 0.52), 0)
         return self.peak + (half - self.peak) * wide - 0.35 * tuck * tuck
 
-    def medial_at(self, y, side: str):
+    def medial_at(self, y: np.ndarray | float, side: str) -> np.ndarray:
         """The mediastinal border's distance from the midline at height y."""
-        t = np.clip((y - self.apex) / 0.17, 0, 1)
+        t = ramp((y - self.apex) / 0.17)
         wide = np.sqrt(t * (2 - t))
         front = SIGN[side] * self.front
-        edge = self.patient.mediastinum + front - 0.018 * np.clip((y - 0.5) / 0.2, 0, 1)
+        edge = self.patient.mediastinum + front - 0.018 * ramp((y - 0.5) / 0.2)
         return self.peak + (edge - self.peak) * wide
 
-    def dome_at(self, outward, side: str):
+    def dome_at(self, outward: np.ndarray | float, side: str) -> np.ndarray:
         """The height of the diaphragm at a distance from the midline."""
         off = (outward - 0.17) / self.half
         bend = self.patient.dome_bend
@@ -95,13 +95,13 @@ class Thorax:
         lateral = self.lateral_at(y, side).astype(np.float32)
         medial = self.medial_at(y, side).astype(np.float32)
         across = (lateral - outward) / np.maximum(lateral - medial, 1e-3)
-        top = np.clip((y - self.apex) * 40, 0, 1)
+        top = ramp((y - self.apex) * 40)
         below = self.dome_at(outward, side).astype(np.float32) - y
         profile = np.clip(across * (1 - across), 0, 0.25) * 4
         root = np.sqrt(profile)
-        depth = 0.62 + 0.38 * np.clip((y - self.apex) / 0.3, 0, 1)
+        depth = 0.62 + 0.38 * ramp((y - self.apex) / 0.3)
         air = (0.35 * root + 0.65 * np.sqrt(root)) * (top * depth).astype(np.float32)
-        air *= np.clip(below * 45 + 0.3, 0, 1)
+        air *= ramp(below * 45 + 0.3)
         base = self.domes[side] + 0.05
         return Lung(side, sign, rows, cols, (y - self.apex) / (base - self.apex), outward, across, lateral, below, air)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sista.archives.phantom.draws import FINDINGS, TIMELINE, Draws
 from sista.archives.phantom.findings import DEVICES, LABELS, Finding, draw_findings, make_finding, ordered
@@ -39,10 +40,15 @@ class Visit:
         return self.subject != self.index
 
 
+@lru_cache(maxsize=64)
+def _follows(key: tuple[int, ...], block: int) -> tuple[float, ...]:
+    return Draws(*key, block, TIMELINE, block=BLOCK).units(BLOCK)
+
+
 def subject_of(key: tuple[int, ...], index: int) -> int:
     """The index of the first study of the subject that study `index` shows."""
     block, place = divmod(index, BLOCK)
-    follows = Draws(*key, block, TIMELINE, block=BLOCK).units(BLOCK)
+    follows = _follows(key, block)
     while place > 0 and follows[place] < FOLLOW_UP:
         place -= 1
     return block * BLOCK + place

@@ -17,14 +17,16 @@ _SLACK = 1e-5  # float noise of another device must not push a tie at 1.0 below 
 
 @dataclass(frozen=True)
 class Calibration:
-    """cut_offs: share -> similarity. realised: share -> the share of pairs that are `>=` it, larger where many pairs tie. pairs: how many were looked at."""
+    """cut_offs: share -> similarity. realised: share -> the share of pairs `>=` it, larger where many tie. pairs: how many there were."""
 
     cut_offs: dict[float, float]
     realised: dict[float, float]
     pairs: int
 
 
-def calibrate(vectors: np.ndarray, studies: Sequence[str] | np.ndarray, shares: Sequence[float] = SHARES, pairs: int = PAIRS, seed: int = 0) -> Calibration:
+def calibrate(
+    vectors: np.ndarray, studies: Sequence[str] | np.ndarray, shares: Sequence[float] = SHARES, pairs: int = PAIRS, seed: int = 0
+) -> Calibration:
     """Cut-offs for L2-normalised `vectors` [N, R], over pairs of rows whose `studies` differ.
 
     All pairs when there are no more than `pairs` of them, else a sample with replacement and a fixed seed. A cut-off lies 1e-5 below the
@@ -32,7 +34,7 @@ def calibrate(vectors: np.ndarray, studies: Sequence[str] | np.ndarray, shares: 
     """
     left, right = sample_pairs(studies, pairs, seed)
     if not len(left):
-        return Calibration({share: 1.0 for share in shares}, {share: 0.0 for share in shares}, 0)
+        return Calibration(dict.fromkeys(shares, 1.0), dict.fromkeys(shares, 0.0), 0)
     similarity = np.sort(pair_similarity(vectors, left, right))
     count = len(similarity)
     cut_offs = {share: float(similarity[count - min(count, max(1, round(share * count)))]) - _SLACK for share in shares}

@@ -37,17 +37,18 @@ class TextEncoderTeacher:
             model = AutoModel.from_pretrained(self.name).eval()
         except Exception as error:
             raise SistaError(
-                f"teacher hf:{self.name}: the model cannot be loaded ({str(error).splitlines()[0][:160]}). Give a local folder, download it where there "
-                "is a network and copy the cache, or use the teacher 'tfidf', which needs no weights."
+                f"teacher hf:{self.name}: the model cannot be loaded ({str(error).splitlines()[0][:160]}). Give a local folder, download "
+                "it where there is a network and copy the cache, or use the teacher 'tfidf', which needs no weights."
             ) from None
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model.to(device)
+        longest = min(self.max_pieces, getattr(model.config, "max_position_embeddings", self.max_pieces))
         texts = as_reports(reports).texts
         unique = sorted(set(texts), key=lambda text: (len(text), text))
         done: dict[str, np.ndarray] = {}
         for start in range(0, len(unique), self.batch_size):
             some = unique[start : start + self.batch_size]
-            inputs = tokenizer(some, padding=True, truncation=True, max_length=self.max_pieces, return_tensors="pt").to(device)
+            inputs = tokenizer(some, padding=True, truncation=True, max_length=longest, return_tensors="pt").to(device)
             with torch.inference_mode():
                 output = model(**inputs)
             if self.pooling == "pooler":

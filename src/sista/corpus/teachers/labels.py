@@ -13,8 +13,8 @@ from sista.corpus.teachers import Reports, as_reports, normalised
 class LabelTeacher:
     """Multi-hot over finding, finding/side and finding/side/zone, L2-normalised; a component of its own when nothing is affirmed.
 
-    Findings come from the corpus' labels where a row has any (1 or -1 count, "no finding" does not), from the rule labeller elsewhere; places
-    always from the rules. Vectors [N, F + 2]: F features of the train split, "normal", and "only features never seen".
+    Findings come from the corpus' labels where a row has any (1 or -1 count, "no finding" does not), from the rule labeller elsewhere;
+    places always from the rules. Vectors [N, F + 2]: F features of the train split, "normal", and "only features never seen".
     """
 
     def fit(self, reports: Reports | Sequence[str]) -> LabelTeacher:
@@ -54,7 +54,11 @@ def _features(reports: Reports) -> list[set[str]]:
         placed = label_report(text).placed
         labels = None if reports.labels is None else reports.labels[row]
         if labels is not None and not np.isnan(labels).all():
-            named = {n for n, value in zip(reports.label_names, labels, strict=True) if value in (1, -1) and n.lower() not in ("no finding", "no_finding")}
+            named = {
+                n
+                for n, value in zip(reports.label_names, labels, strict=True)
+                if value in (1, -1) and n.lower() not in ("no finding", "no_finding")
+            }
             lower = {name.lower() for name in named}
             result.append(named | place_features(frozenset(entry for entry in placed if entry.split("/")[0] in lower)))
         else:

@@ -7,6 +7,7 @@ Raw TF-IDF is a poor judge of radiology reports: normal reports differ by their 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,7 +39,8 @@ class _Svd:
         matrix = self.tfidf.fit_transform(filled)
         rank = min(self.rank, min(matrix.shape) - 1)
         if rank >= 1:
-            self.svd = TruncatedSVD(rank, random_state=_SEED, n_iter=7).fit(matrix)
+            with np.errstate(invalid="ignore"):  # equal documents have no variance to explain
+                self.svd = TruncatedSVD(rank, random_state=_SEED, n_iter=7).fit(matrix)
 
     def transform(self, documents: Sequence[list[str]]) -> np.ndarray:
         if self.tfidf is None:
@@ -50,8 +52,8 @@ class _Svd:
 class Tfidf:
     """TF-IDF of the affirmed, relevant statements only; all reports without one are alike ("normal": similarity 1).
 
-    Per affirmed or doubted mention its finding, sides, zones and size, by their names in the lexicon, so that synonyms agree. Vectors [N, R + 2]: R of
-    the SVD, one for "normal", one for reports whose statements were never seen in training.
+    Per affirmed or doubted mention its finding, sides, zones and size, by their names in the lexicon, so that synonyms agree. Vectors
+    [N, R + 2]: R of the SVD, one for "normal", one for reports whose statements were never seen in training.
     """
 
     def __init__(self, rank: int = 128) -> None:
@@ -99,7 +101,7 @@ def statements(report: str) -> list[str]:
             spots = known.spots(mention.places)
             sides, zones = sorted({side for side, _ in spots} - {""}), sorted({zone for _, zone in spots} - {""})
             statement = [(known.kin or known.name).replace(" ", "_"), *sides, *zones, *(sizes if len(found) == 1 else ())]
-            terms += ([".", *statement] if terms else statement)
+            terms += [".", *statement] if terms else statement
     return terms
 
 
@@ -114,5 +116,5 @@ def marked_words(report: str) -> list[str]:
 
 def _grams(terms: list[str]) -> list[str]:
     """Single terms and pairs of neighbours; none across a "."."""
-    pairs = [f"{a} {b}" for a, b in zip(terms, terms[1:], strict=False) if "." not in (a, b)]
+    pairs = [f"{a} {b}" for a, b in pairwise(terms) if "." not in (a, b)]
     return [term for term in terms if term != "."] + pairs

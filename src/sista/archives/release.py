@@ -1,0 +1,162 @@
+"""The tables of a release: found by name, read column by column, their rows gathered by id."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from sista.corpus.study import Film, StudyRefused
+from sista.errors import SistaError, nearest
+
+Names = str | Sequence[str]
+
+
+class Release:
+    """What the readers of releases share: the tables that were read, a description of them, a repr that counts.
+
+    A subclass sets `name`, `label_names` and `has_reports`, and says in `counts()` what it read and what it left out.
+    """
+
+    name: ClassVar[str]
+    label_names: tuple[str, ...] = ()
+    has_reports: bool = False
+
+    def __init__(self, root: Path, **settings: Any) -> None:
+        self.root = Path(root)
+        self._settings = settings
+        self._tables: dict[str, str] = {}
+
+    def counts(self) -> dict[str, Any]:
+        """What was read (rows, studies, subjects, films, positives, boxes) and, under `left_out`, what was not, by reason."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """The settings and the digest of every table: equal descriptions mean equal studies, wherever the files lie."""
+        return {**self._settings, "tables": dict(self._tables), "counts": self.counts()}
+
+    def __repr__(self) -> str:
+        plain = {key: value for key, value in self.counts().items() if isinstance(value, int)}
+        return f"{type(self).__name__}({self.root}: " + ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in plain.items()) + ")"
+
+    def find(self, *names: str, root: Path | None = None) -> Path:
+        """The first of these files under `root` that exists, also with .gz; a SistaError that lists what is there instead."""
+        root = self.root if root is None else root
+        found = self.find_or_none(*names, root=root)
+        if found is None:
+            if not root.exists():
+                raise SistaError(f"{root}: no such file or folder; give the folder of the release that holds {names[0]}")
+            there = sorted(path.name for path in root.iterdir())[:8] if root.is_dir() else []
+            raise SistaError(
+                f"{root}: expected {' or '.join(names)} (or .gz) there, found {', '.join(there) or 'nothing'}; "
+                "give the folder into which the release was downloaded"
+            )
+        return found
+
+    def find_or_none(self, *names: str, root: Path | None = None) -> Path | None:
+        """Like `find`; None where there is none. A `root` that is itself a file of one of these names is taken as it is."""
+        root = self.root if root is None else root
+        if root.is_file() and any(root.name in (Path(name).name, Path(name).name + ".gz") for name in names):
+            return self._noted(root)
+        for name in names:
+            for path in (root / name, root / f"{name}.gz"):
+                if path.is_file():
+                    return self._noted(path)
+        return None
+
+    def _noted(self, path: Path) -> Path:
+        if path.name not in self._tables:
+            with path.open("rb") as file:
+                self._tables[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        return path
+
+
+def read_columns(
+    path: Path, text: Mapping[str, Names] | None = None, numbers: Mapping[str, Names] | None = None, optional: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The wanted columns of a CSV (also .gz) under our own names: text without outer spaces ("" where empty), numbers as float64 (NaN).
+
+    Args:
+        path: the table.
+        text: our name -> the release's name, or several that it had over time; spaces around a header are ignored.
+        numbers: likewise.
+        optional: our names of columns that may be missing; they are then missing in the result too.
+
+    Raises:
+        SistaError: the file is empty, damaged or not separated by commas, a column is missing, or a number is none.
+    """
+    text, numbers = dict(text or {}), dict(numbers or {})
+    try:
+        header = list(pd.read_csv(path, nrows=0, index_col=False, encoding="utf-8-sig").columns)
+        raw = {str(name).strip(): str(name) for name in reversed(header)}
+        ours = {}
+        for own, theirs in {**text, **numbers}.items():
+            names = (theirs,) if isinstance(theirs, str) else tuple(theirs)
+            found = next((raw[name] for name in names if name in raw), None)
+            if found is None and own not in optional:
+                raise SistaError(_missing(path, names, list(raw)))
+            if found is not None:
+                ours[found] = own
+        kinds: dict[str, Any] = {name: "float64" if own in numbers else "string[pyarrow]" for name, own in ours.items()}
+        empty = {name: ["", "nan", "NaN", "NA", "None"] for name, own in ours.items() if own in numbers}
+        frame = pd.read_csv(
+            path, usecols=list(ours), dtype=kinds, keep_default_na=False, na_values=empty, index_col=False, encoding="utf-8-sig"
+        )
+    except UnicodeDecodeError as error:
+        raise SistaError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); download it again") from None
+    except (ValueError, OSError, EOFError, pd.errors.ParserError) as error:
+        raise SistaError(f"{path}: cannot be read as a table ({str(error).strip() or type(error).__name__}); download it again") from None
+    frame = frame.rename(columns=ours)
+    for own in text:
+        if own in frame:
+            frame[own] = frame[own].str.strip()
+    return frame
+
+
+class RowGroups:
+    """The rows of a table gathered by id: ids in the order in which they first appear, the rows of each in the order of the table."""
+
+    def __init__(self, keys: pd.Series) -> None:
+        self.codes, ids = pd.factorize(keys)
+        self.codes = self.codes.astype(np.int32)
+        self.ids = pd.Series(ids)
+        self.sizes = np.bincount(self.codes, minlength=len(ids))
+        self._order = np.argsort(self.codes, kind="stable").astype(np.int32)
+        self._starts = np.concatenate([[0], np.cumsum(self.sizes)])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Row positions of group number `index`."""
+        index = range(len(self))[index]
+        return self._order[self._starts[index] : self._starts[index + 1]]
+
+    def id_of(self, index: int) -> str:
+        return str(self.ids.iloc[index])
+
+
+def existing(path: Path) -> Path:
+    """The path itself; `StudyRefused` when there is no such file."""
+    if not path.is_file():
+        raise StudyRefused(f"no such file: {path}")
+    return path
+
+
+def some_existing(films: Sequence[Film]) -> tuple[Film, ...]:
+    """All films of a study, if the file of one is there (the builder names those that are not); else `StudyRefused`."""
+    paths = [film.source for film in films if isinstance(film.source, Path)]
+    if paths and not any(path.is_file() for path in paths):
+        raise StudyRefused(f"no such file: {paths[0]}" + (f" (nor the {len(paths) - 1} other of its study)" if len(paths) > 1 else ""))
+    return tuple(films)
+
+
+def _missing(path: Path, names: Sequence[str], header: Sequence[str]) -> str:
+    if len(header) == 1 and any(sign in header[0] for sign in ";\t|"):
+        sign = next(sign for sign in "\t;|" if sign in header[0])
+        return f"{path}: its header has one column only, {header[0][:60]!r}; it seems to be separated by {sign!r}. Save it with commas, as released."
+    return f"{path}: no column {' or '.join(map(repr, names))}: {nearest(names[0], header)}. Take the table as released."

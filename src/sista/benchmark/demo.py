@@ -1,0 +1,74 @@
+"""The whole way on procedural films, for anyone with two CPU cores and five minutes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sista import versions
+from sista.archives.build import build
+from sista.archives.phantom import Phantom
+from sista.benchmark.evaluation import evaluate
+from sista.benchmark.report import write_report
+from sista.corpus.corpus import Corpus
+from sista.corpus.disk import write_json
+from sista.inference.pretrained import load, untrained
+from sista.training.log import read_log
+from sista.training.pretrain import pretrain
+from sista.training.settings import OptimizerSettings, RunSettings
+
+
+def demo(
+    out: Path = Path("runs/demo"),
+    seed: int = 0,
+    studies: int = 15_000,
+    epochs: float = 5.0,
+    method: str = "sista",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Build a phantom corpus, pre-train on it, evaluate against an untrained encoder, and write a report.
+
+    `out` then holds `summary.json`, `report.html` (one self-contained page), `run/model` (the checkpoint) and `corpus`. Given again, the
+    same call goes on where it stopped.
+
+    Args:
+        out: where everything goes.
+        seed: of the phantom studies, the weights and the order of training.
+        studies: how many studies are made; four fifths are trained on.
+        epochs: passes over the training pairs.
+        method: how films and reports are aligned.
+        progress: show progress bars on standard error.
+    """
+    out, begin = Path(out), time.perf_counter()
+    built = build(Phantom(studies, seed=seed), out / "corpus", teachers=["labels"], progress=progress)
+    corpus = Corpus.open(out / "corpus")
+    built_at = time.perf_counter()
+    run = RunSettings(seed=seed, progress=progress, checkpoint_every=150, evaluate_every=150)
+    trained = pretrain(out / "corpus", out / "run", method=method, teacher="labels", optimizer=OptimizerSettings(epochs=epochs), run=run)
+    trained_at = time.perf_counter()
+    model = load(out / "run")
+    scores = evaluate(model, corpus, seed=seed)
+    floor = evaluate(untrained(out / "run", seed), corpus, seed=seed)
+    evaluated_at = time.perf_counter()
+    summary = {
+        **scores.metrics,
+        "pairs_per_second": trained["pairs_per_second"],
+        "seconds": 0.0,
+        "untrained": floor.metrics,
+        "seconds_of": {"build": built_at - begin, "pretrain": trained_at - built_at, "evaluate": evaluated_at - trained_at},
+        "method": method,
+        "seed": seed,
+        "corpus": built,
+        "checkpoint": str(out / "run" / "model"),
+        "precision": trained["precision"],
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+    write_report(out / "report.html", corpus, model, scores, summary, read_log(out / "run" / "log.csv"))
+    summary["seconds"] = round(time.perf_counter() - begin, 1)
+    summary["report"] = str(out / "report.html")
+    write_json(out / "summary.json", summary)
+    return summary

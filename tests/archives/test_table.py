@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sista.archives import open_archive
+from sista.archives.table import Table
+from sista.corpus.radiograph import read_radiograph
+from sista.corpus.study import StudyRefused
+from sista.errors import SistaError
+
+ROWS = pd.DataFrame(
+    {
+        "image": ["a.png", "b.png", "c.png"],
+        "text": ["Left effusion, small.", "Left effusion, small.", 'He said "normal"; really.'],
+        "patient": ["p1", "p1", "p2"],
+        "study": ["s1", "s1", "s2"],
+        "split": ["training", "training", "VAL"],
+        "view": ["PA", "Lateral", "frontal"],
+        "effusion": ["1", "1", ""],
+        "age": ["61", "61", "7.5"],
+        "sex": ["F", "F", ""],
+    }
+)
+OPTIONS: dict[str, Any] = {
+    "subject_column": "patient", "study_column": "study", "split_column": "split", "view_column": "view", "label_columns": ("effusion",),
+    "age_column": "age", "sex_column": "sex",
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a", "b", "c"):
+        Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10)).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def write(folder: Path, kind: str, rows: pd.DataFrame = ROWS) -> Path:
+    path = folder / f"table.{kind}"
+    if kind == "parquet":
+        rows.to_parquet(path)
+    elif kind == "jsonl":
+        rows.to_json(path, orient="records", lines=True)
+    else:
+        rows.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "jsonl"])
+def test_all_kinds_give_the_same_studies(folder: Path, kind: str) -> None:
+    table = Table(write(folder, kind), **OPTIONS)
+    assert len(table) == 2
+    first, second = table[0], table[1]
+    assert (first.study_id, first.subject_id, first.split, first.age, first.sex) == ("s1", "p1", "train", 61, "F")
+    assert [(film.film_id, film.view) for film in first.films] == [("a.png", "PA"), ("b.png", "LATERAL")]
+    assert dict(first.labels) == {"effusion": 1}
+    assert second.labels == {}
+    assert (second.split, second.age, second.sex, second.films[0].view) == ("valid", 7.5, None, "")
+    assert second.report == 'He said "normal"; really.'
+    assert read_radiograph(first.films[0].source).shape == (10, 10)
+    assert repr(table).endswith("3 films in 2 studies)")
+    assert pickle.loads(pickle.dumps(table))[1] == second
+
+
+def test_without_columns_each_row_is_a_study_and_its_own_subject(folder: Path) -> None:
+    table = open_archive("table", table=write(folder, "csv"))
+    assert len(table) == 3
+    assert len({table[i].subject_id for i in range(3)}) == 3
+    assert len({table[i].films[0].film_id for i in range(3)}) == 3
+    assert "its own subject" in table.describe()["subjects"]
+    assert table[0].split is None
+
+
+def test_findings_and_impression_in_two_columns(folder: Path) -> None:
+    rows = ROWS.rename(columns={"text": "findings"}).assign(impression=["Effusion.", "Effusion.", ""])
+    table = Table(write(folder, "csv", rows), findings_column="findings", impression_column="impression")
+    assert table[0].report == "FINDINGS: Left effusion, small.\nIMPRESSION: Effusion."
+    assert table[2].report == 'FINDINGS: He said "normal"; really.'
+
+
+def test_films_in_another_folder(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    table = write(tmp_path / "elsewhere", "csv")
+    assert Table(table, image_root=folder)[0].films[0].source == folder / "a.png"
+    with pytest.raises(SistaError, match=r"nowhere: no such folder; image_root must be"):
+        Table(table, image_root=folder / "nowhere")
+
+
+def test_a_wrong_column_is_named_with_its_nearest(folder: Path) -> None:
+    with pytest.raises(SistaError, match=r"table\.csv: no column 'patients': did you mean 'patient'.*known: age, effusion, image"):
+        Table(write(folder, "csv"), subject_column="patients")
+    with pytest.raises(SistaError, match=r"no column 'edema'"):
+        Table(write(folder, "csv"), label_columns=("edema",))
+
+
+@pytest.mark.parametrize("sign", [";", "\t", "|"])
+def test_the_wrong_delimiter_is_seen(folder: Path, sign: str) -> None:
+    ROWS.to_csv(folder / "t.csv", index=False, sep=sign)
+    with pytest.raises(SistaError, match=r"seems to be separated by .* Save it with commas"):
+        Table(folder / "t.csv")
+
+
+def test_values_that_cannot_be(folder: Path) -> None:
+    with pytest.raises(SistaError, match=r"column 'split' holds 'maybe'; expected train, valid or test"):
+        Table(write(folder, "csv", ROWS.assign(split="maybe")), split_column="split")
+    with pytest.raises(SistaError, match=r"column 'effusion' holds 'yes'; expected 1, 0, -1 or nothing"):
+        Table(write(folder, "csv", ROWS.assign(effusion="yes")), label_columns=("effusion",))
+    with pytest.raises(SistaError, match=r"column 'effusion' holds 2"):
+        Table(write(folder, "csv", ROWS.assign(effusion="2")), label_columns=("effusion",))
+    with pytest.raises(SistaError, match=r"column 'age' holds 'old'; expected numbers"):
+        Table(write(folder, "csv", ROWS.assign(age="old")), age_column="age")
+
+
+def test_files_that_are_no_table(folder: Path) -> None:
+    (folder / "t.xlsx").write_bytes(b"PK")
+    (folder / "broken.parquet").write_bytes(b"PAR1")
+    (folder / "empty.csv").write_text("")
+    (folder / "latin.csv").write_bytes("image,text\na.png,Käse\n".encode("latin-1"))
+    (folder / "header.csv").write_text("image,text\n")
+    for name, message in (
+        ("t.xlsx", "unknown kind of table '.xlsx'"),
+        ("gone.csv", "no such file"),
+        ("broken.parquet", "cannot be read as parquet"),
+        ("empty.csv", "cannot be read as csv"),
+        ("latin.csv", "not UTF-8"),
+        ("header.csv", "a header and no rows"),
+    ):
+        with pytest.raises(SistaError, match=message) as caught:
+            Table(folder / name)
+        assert name in str(caught.value)
+
+
+def test_studies_that_contradict_themselves_are_refused(folder: Path) -> None:
+    table = Table(write(folder, "csv", ROWS.assign(text=["one", "two", "three"])), study_column="study", subject_column="patient")
+    with pytest.raises(StudyRefused, match="one study with different reports: s1"):
+        table[0]
+    table = Table(write(folder, "csv", ROWS.assign(patient=["", "", "p2"])), study_column="study", subject_column="patient")
+    with pytest.raises(StudyRefused, match="no subject: s1"):
+        table[0]
+
+
+def test_an_unknown_archive(folder: Path) -> None:
+    with pytest.raises(SistaError, match="did you mean 'table'"):
+        open_archive("tabel")

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from sista.corpus.negation import polarity
+
+CASES = [
+    ("No pneumothorax.", "pneumothorax", "denied"),
+    ("There is no evidence of focal consolidation.", "consolidation", "denied"),
+    ("Lungs are free of focal airspace disease, effusion, or edema.", "edema", "denied"),
+    ("Clear of effusion.", "effusion", "denied"),
+    ("Negative for pneumothorax.", "pneumothorax", "denied"),
+    ("Cardiomegaly without heart failure.", "Cardiomegaly", "affirmed"),
+    ("Cardiomegaly without heart failure.", "heart failure", "denied"),
+    ("The effusion has resolved.", "effusion", "denied"),
+    ("Resolved edema.", "edema", "denied"),
+    ("Interval removal of the chest tube.", "chest tube", "denied"),
+    ("Pneumothorax is not seen.", "Pneumothorax", "denied"),
+    ("Pneumothorax is absent.", "Pneumothorax", "denied"),
+    ("The prior effusion is no longer seen.", "effusion", "denied"),
+    ("No effusion but a nodule.", "nodule", "affirmed"),
+    ("No effusion; nodule on the left.", "nodule", "affirmed"),
+    ("No pneumothorax, small left effusion.", "effusion", "affirmed"),
+    ("No pneumothorax, large effusion, or consolidation.", "effusion", "denied"),
+    ("No pneumothorax and there is a nodule.", "nodule", "affirmed"),
+    ("No effusion or pneumothorax, however a nodule.", "nodule", "affirmed"),
+    ("No change in the right effusion.", "effusion", "affirmed"),
+    ("No significant interval change of the effusion.", "effusion", "affirmed"),
+    ("The heart is not enlarged.", "heart is not enlarged", "denied"),
+    ("Neither effusion nor pneumothorax.", "pneumothorax", "denied"),
+    ("Possible pneumonia.", "pneumonia", "doubted"),
+    ("Cannot exclude a small effusion.", "effusion", "doubted"),
+    ("Pneumonia cannot be excluded.", "Pneumonia", "doubted"),
+    ("This may represent atelectasis.", "atelectasis", "doubted"),
+    ("Opacity, atelectasis versus pneumonia.", "pneumonia", "doubted"),
+    ("Likely atelectasis.", "atelectasis", "affirmed"),
+    ("Consistent with edema.", "edema", "affirmed"),
+    ("No suspicious nodule.", "nodule", "denied"),
+    ("Large effusion.", "effusion", "affirmed"),
+    ("Normal tube.", "tube", "affirmed"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "mention", "expected"), CASES)
+def test_polarity(sentence: str, mention: str, expected: str) -> None:
+    start = sentence.index(mention)
+    assert polarity(sentence, start, start + len(mention)) == expected

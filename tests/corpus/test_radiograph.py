@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sista.corpus import radiograph
+from sista.corpus.radiograph import decode_film, encode_film, open_radiograph, read_radiograph, resize_film, resize_mask, to_uint8
+from sista.corpus.study import StudyRefused
+
+GRAY = np.linspace(0, 255, 60 * 40).astype(np.uint8).reshape(60, 40)
+
+
+def test_png_8_bit_is_exact(tmp_path: Path) -> None:
+    Image.fromarray(GRAY).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_radiograph(tmp_path / "a.png"), GRAY)
+
+
+def test_png_16_bit_keeps_its_values_and_is_windowed_by_percentile(tmp_path: Path) -> None:
+    deep = GRAY.astype(np.uint16) * 16 + 1000
+    deep[0, 0] = 65535  # a burnt-in mark must not darken the film
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    read = read_radiograph(tmp_path / "a.png")
+    assert read.dtype == np.uint16
+    np.testing.assert_array_equal(read, deep)
+    shown = to_uint8(read)
+    assert shown.dtype == np.uint8
+    assert shown[0, 0] == 255
+    assert np.abs(shown[5:-5].astype(int) - GRAY[5:-5]).max() <= 3
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1"])
+def test_every_png_mode_becomes_gray(tmp_path: Path, mode: str) -> None:
+    Image.fromarray(GRAY).convert(mode).save(tmp_path / "a.png")
+    read = read_radiograph(tmp_path / "a.png")
+    assert read.shape == GRAY.shape
+    assert read.dtype == np.uint8
+    if mode != "1":
+        assert np.abs(read.astype(int) - GRAY).max() <= 1
+
+
+def test_transparency_lies_on_black(tmp_path: Path) -> None:
+    alpha = np.full_like(GRAY, 255)
+    alpha[:30] = 0
+    Image.merge("LA", [Image.fromarray(np.full_like(GRAY, 200)), Image.fromarray(alpha)]).save(tmp_path / "a.png")
+    read = read_radiograph(tmp_path / "a.png")
+    assert (read[:30] == 0).all()
+    assert (read[30:] == 200).all()
+
+
+def test_a_huge_jpeg_is_reduced_while_decoding_and_looks_the_same(tmp_path: Path) -> None:
+    y, x = np.mgrid[0:1200, 0:900]
+    film = (127 + 80 * np.sin(x / 70) + 40 * np.cos(y / 90)).astype(np.uint8)
+    Image.fromarray(film).save(tmp_path / "a.jpg", quality=95)
+    whole, reduced = open_radiograph(tmp_path / "a.jpg"), open_radiograph(tmp_path / "a.jpg", 128)
+    assert reduced.pixels.shape == (300, 225) or min(reduced.pixels.shape) >= 256
+    assert (reduced.source_width, reduced.source_height) == (900, 1200)
+    small, small_reduced = resize_film(whole.pixels, 128)[0], resize_film(reduced.pixels, 128)[0]
+    assert np.abs(small.astype(int) - small_reduced).max() <= 3
+
+
+def _file(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_unusable_files_are_refused_by_name(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(GRAY).save(buffer, "JPEG")
+    png = io.BytesIO()
+    Image.fromarray(GRAY).save(png, "PNG")
+    cases = {
+        "cut.jpg": (buffer.getvalue()[:-200], "unreadable image"),
+        "cut.png": (png.getvalue()[:-60], "unreadable image"),
+        "head.png": (png.getvalue()[:20], "unreadable image"),
+        "empty.jpg": (b"", "empty file"),
+        "text.jpg": (b"hello", "unknown image format"),
+        "a.dcm": (bytes(128) + b"DICM" + bytes(40), "convert it to 8- or 16-bit PNG"),
+    }
+    for name, (content, reason) in cases.items():
+        with pytest.raises(StudyRefused, match=reason) as caught:
+            read_radiograph(_file(tmp_path / name, content))
+        assert name in str(caught.value)
+    with pytest.raises(StudyRefused, match=r"no such file: .*gone\.png"):
+        read_radiograph(tmp_path / "gone.png")
+    with pytest.raises(StudyRefused, match="2-D uint8 or uint16"):
+        read_radiograph(np.zeros((2, 2, 3), dtype=np.uint8))
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(GRAY).save(tmp_path / "big.png")
+    monkeypatch.setattr(radiograph, "MAX_PIXELS", 1000)
+    with pytest.raises(StudyRefused, match=r"too many pixels: .*big\.png \(40 x 60"):
+        read_radiograph(tmp_path / "big.png")
+
+
+def test_resize_keeps_aspect_and_makes_the_long_side() -> None:
+    small, scale = resize_film(GRAY, 30)
+    assert small.shape == (30, 20)
+    assert scale == 0.5
+    same, one = resize_film(GRAY, 60)
+    assert one == 1.0
+    np.testing.assert_array_equal(same, GRAY)
+    assert resize_film(GRAY.T, 120)[0].shape == (80, 120)
+    assert abs(float(small.mean()) - float(GRAY.mean())) < 1
+
+
+def test_encoding_is_deterministic_and_png_lossless() -> None:
+    assert encode_film(GRAY) == encode_film(GRAY.copy())
+    np.testing.assert_array_equal(decode_film(encode_film(GRAY, "png")), GRAY)
+    assert np.abs(decode_film(encode_film(GRAY)).astype(int) - GRAY).max() <= 6
+    mask = GRAY > 100
+    read = decode_film(encode_film(mask))
+    assert read.dtype == bool
+    np.testing.assert_array_equal(read, mask)
+
+
+def test_masks_shrink_by_majority() -> None:
+    mask = np.zeros((40, 40), dtype=bool)
+    mask[10:30, 20:] = True
+    small = resize_mask(mask, 20, 20)
+    np.testing.assert_array_equal(small, mask[::2, ::2])

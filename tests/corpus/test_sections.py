@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from sista.corpus.sections import split_sections, training_text
+
+MIMIC = """                                 FINAL REPORT
+ EXAMINATION:  CHEST (PA AND LAT)
+
+ INDICATION:  ___-year-old man with cough.
+
+ COMPARISON:  None.
+
+ FINDINGS:
+
+ The lungs are clear.  No effusion.
+
+ IMPRESSION:
+ 1. No acute process.
+"""
+
+
+def test_a_report_with_headings() -> None:
+    sections = split_sections(MIMIC)
+    assert sections["findings"] == "The lungs are clear.  No effusion."
+    assert sections["impression"] == "1. No acute process."
+    assert sections["indication"].startswith("___-year-old")
+    assert sections["comparison"] == "None."
+    assert "body" not in sections
+    assert training_text(sections) == "The lungs are clear.  No effusion.\n1. No acute process."
+
+
+def test_without_headings_the_text_is_the_body() -> None:
+    assert split_sections("Right lower lobe consolidation") == {"body": "Right lower lobe consolidation"}
+    assert training_text({"body": "Right lower lobe consolidation"}) == "Right lower lobe consolidation."
+
+
+def test_headings_on_one_line() -> None:
+    sections = split_sections("FINDINGS: Heart enlarged. No effusion. IMPRESSION: Cardiomegaly.")
+    assert sections == {"findings": "Heart enlarged. No effusion.", "impression": "Cardiomegaly."}
+
+
+def test_other_names_of_the_same_sections() -> None:
+    assert split_sections("Conclusion: Normal.")["impression"] == "Normal."
+    assert split_sections("REASON FOR EXAM: fall\nFINDINGS AND IMPRESSION: Normal.") == {"indication": "fall", "findings": "Normal."}
+    assert split_sections("CLINICAL HISTORY\nFever.\nIMPRESSION\nNormal.") == {"indication": "Fever.", "impression": "Normal."}
+
+
+def test_a_heading_that_names_the_film_opens_the_body_any_other_does_not() -> None:
+    sections = split_sections("CHEST, PA AND LATERAL: Lungs are clear.\nSIGNATURE BLOCK: Dr. A")
+    assert sections == {"body": "Lungs are clear.", "other": "Dr. A"}
+
+
+def test_the_word_findings_inside_a_sentence_is_no_heading() -> None:
+    text = "There are no acute findings: the lungs are clear."
+    assert split_sections(text) == {"body": text}
+
+
+def test_a_section_said_twice_counts_once_and_two_parts_are_joined() -> None:
+    assert split_sections("IMPRESSION: Normal.\nIMPRESSION: Normal.")["impression"] == "Normal."
+    assert split_sections("IMPRESSION: A.\nFINDINGS: B.\nIMPRESSION: C.")["impression"] == "A.\nC."
+
+
+def test_an_empty_report_has_no_section() -> None:
+    assert split_sections("  \n ") == {}
+    assert training_text({}) == ""

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sista.corpus.tokenizer import train_tokenizer
+from sista.corpus.tokens import MAX_PIECES, TokenStore
+from sista.corpus.words import word_spans, word_type
+
+TEXTS = [
+    "Small left pleural effusion. No pneumothorax. Heart size is normal.",
+    "The lungs are clear.",
+    "Possible nodule in the right apex, 2.5 cm. Left pacemaker.",
+]
+TOKENIZER = train_tokenizer(TEXTS * 3, vocab_size=80)
+
+
+@pytest.fixture
+def store() -> TokenStore:
+    return TokenStore.from_texts(TEXTS, TOKENIZER)
+
+
+def test_words_weights_and_types(store: TokenStore) -> None:
+    first = store[0]
+    words = [TEXTS[0][a:b].lower() for a, b in word_spans(TEXTS[0])]
+    assert dict(zip(words, first.word_weight.tolist(), strict=True)) == {
+        "small": 1, "left": 1, "pleural": 1, "effusion": 1, "no": 0, "pneumothorax": 0, "heart": 0, "size": 0, "is": 0, "normal": 0,
+    }  # fmt: skip
+    assert first.word_type[5] == word_type("pneumothorax", negated=True)
+    assert first.word_type[3] == word_type("effusion")
+    np.testing.assert_array_equal(first.word_sentence, [0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
+
+
+def test_a_report_without_a_finding_weighs_its_content_words_a_little(store: TokenStore) -> None:
+    assert dict(zip(["the", "lungs", "are", "clear"], np.round(store[1].word_weight.tolist(), 3), strict=True)) == {
+        "the": 0,
+        "lungs": 0.1,
+        "are": 0,
+        "clear": 0.1,
+    }
+
+
+def test_doubt_halves_the_weight(store: TokenStore) -> None:
+    weights = dict(zip((TEXTS[2][a:b] for a, b in word_spans(TEXTS[2])), store[2].word_weight.tolist(), strict=True))
+    assert (weights["nodule"], weights["apex"], weights["pacemaker"], weights["Possible"]) == (0.5, 0.5, 1.0, 0.0)
+
+
+def test_disk_round_trip(store: TokenStore, tmp_path: Path) -> None:
+    store.save(tmp_path / "a.arrow")
+    read = TokenStore.open(tmp_path / "a.arrow")
+    assert len(read) == 3
+    assert read.fingerprint == TOKENIZER.fingerprint
+    for one, other in zip(store.collate([2, 0]).values(), read.collate([2, 0]).values(), strict=True):
+        assert one.dtype == other.dtype
+        assert bool((one == other).all())
+
+
+def test_collation_shapes_and_padding(store: TokenStore) -> None:
+    batch = store.collate([0, 1])
+    pieces, mask, words = batch["pieces"], batch["piece_mask"], batch["piece_word"]
+    assert pieces[0, 0] == TOKENIZER.cls_id
+    assert pieces[1, mask[1].sum() - 1] == TOKENIZER.sep_id
+    assert bool((pieces[~mask] == TOKENIZER.pad_id).all())
+    assert bool((words[~mask] == -1).all())
+    assert bool((words[:, 0] == -1).all())
+    assert batch["word_mask"].sum(1).tolist() == [10, 4]
+    assert words.max(1).values.tolist() == [9, 3]
+    assert bool((batch["word_type"][~batch["word_mask"]] == 0).all())
+
+
+def test_shuffling_sentences_keeps_what_is_said(store: TokenStore) -> None:
+    plain = store.collate([0, 2])
+    orders = set()
+    for seed in range(8):
+        shuffled = store.collate([0, 2], np.random.default_rng(seed))
+        for row in range(2):
+            assert sorted(shuffled["pieces"][row].tolist()) == sorted(plain["pieces"][row].tolist())
+            for batch in (plain, shuffled):
+                assert (batch["word_sentence"][row][batch["word_mask"][row]].diff() >= 0).all()
+
+            def told(batch: dict, row: int) -> Counter:
+                """Each piece with its word's type and weight."""
+                pairs = zip(batch["pieces"][row].tolist(), batch["piece_word"][row].tolist(), strict=True)
+                return Counter(
+                    (p, batch["word_type"][row, w].item() if w >= 0 else 0, batch["word_weight"][row, w].item() if w >= 0 else 0)
+                    for p, w in pairs
+                )
+
+            assert told(shuffled, row) == told(plain, row)
+        orders.add(tuple(shuffled["word_type"][0].tolist()))
+    assert len(orders) > 2
+    again = store.collate([0, 2], np.random.default_rng(3))
+    assert bool((again["pieces"] == store.collate([0, 2], np.random.default_rng(3))["pieces"]).all())
+
+
+def test_long_reports_end_with_a_whole_word() -> None:
+    text = "Consolidation in the right lower lobe. " * 40
+    tokens = TokenStore.from_texts([text], TOKENIZER)[0]
+    assert len(tokens.pieces) <= MAX_PIECES - 2
+    spans, (_, offsets) = word_spans(text), TOKENIZER.encode([text])[0]
+    last = int(tokens.piece_word.max())
+    assert len(tokens.word_type) == last + 1
+    assert offsets[int(np.flatnonzero(tokens.piece_word == last)[-1])][1] == spans[last][1]
+
+
+def test_an_endless_word_is_cut_all_the_same() -> None:
+    tokens = TokenStore.from_texts(["x" * 90], TOKENIZER, max_pieces=6)[0]
+    assert len(tokens.pieces) <= 4
+
+
+def test_an_empty_text_has_its_special_tokens() -> None:
+    batch = TokenStore.from_texts([""], TOKENIZER).collate([0])
+    assert batch["pieces"].tolist() == [[TOKENIZER.cls_id, TOKENIZER.sep_id]]
+    assert not batch["word_mask"].any()

@@ -1,0 +1,68 @@
+"""Checkpoints on disk: what was saved comes back; what is missing or damaged is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sista.errors import SistaError
+from sista.models.checkpoint import load_pretrained, save_pretrained
+from sista.models.dual_encoder import DualEncoder
+from sista.models.image_encoder import ImageEncoder
+from sista.models.text_encoder import TextEncoder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    encoder = DualEncoder(ImageEncoder("test_vit", image_size=32), TextEncoder("compact", vocabulary=50), dim=8)
+    save_pretrained(tmp_path / "run" / "model", encoder, {"method": "identity"})
+    for name in ("tokenizer.json", "special.json"):
+        (tmp_path / "run" / "model" / name).write_text("{}")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("inside", ["", "model"])
+def test_round_trip(folder: Path, inside: str) -> None:
+    torch.manual_seed(0)
+    expected = DualEncoder(ImageEncoder("test_vit", image_size=32), TextEncoder("compact", vocabulary=50), dim=8).state_dict()
+    torch.manual_seed(1)
+    loaded = load_pretrained(folder / inside)
+    assert loaded.card == {"method": "identity"}
+    state = loaded.encoder.state_dict()
+    assert set(state) == set(expected)
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def test_fresh_weights(folder: Path) -> None:
+    torch.manual_seed(5)
+    fresh = load_pretrained(folder, weights=False).encoder.state_dict()
+    saved = load_pretrained(folder).encoder.state_dict()
+    assert not torch.equal(fresh["image_head.last.weight"], saved["image_head.last.weight"])
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match="does not exist"):
+        load_pretrained(tmp_path / "nowhere")
+
+
+def test_missing_and_damaged_files_are_named(folder: Path) -> None:
+    weights = folder / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(SistaError, match=r"model\.safetensors"):
+        load_pretrained(folder)
+    weights.unlink()
+    with pytest.raises(SistaError, match=r"model\.safetensors missing"):
+        load_pretrained(folder)
+    (folder / "model" / "config.json").write_text("{")
+    weights.write_bytes(b"")
+    with pytest.raises(SistaError, match=r"config\.json"):
+        load_pretrained(folder)
+
+
+def test_other_format_is_refused(folder: Path) -> None:
+    file = folder / "model" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    with pytest.raises(SistaError, match="format 99"):
+        load_pretrained(folder)

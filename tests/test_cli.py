@@ -1,0 +1,102 @@
+"""The command line: quick help, one JSON object as the last line, clear errors with a non-zero exit."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sista.cli import VERBS, main
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_help_is_quick_and_names_every_command() -> None:
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "sista", "--help"], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - begin < 1.0
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", [v for v in VERBS if v != "build"])
+def test_each_command_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([verb, "--help"])
+    assert stopped.value.code == 0
+    assert "usage: sista " + verb in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("archive", ["phantom", "table"])
+def test_build_has_help_for_each_archive(archive: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["build", archive, "--help"])
+    assert "--out" in capsys.readouterr().out
+
+
+def test_the_whole_way_by_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus, model = tmp_path / "corpus", tmp_path / "run"
+    code, out, _ = run(capsys, "build", "phantom", "--count", 120, "--size", 64, "--out", corpus, "--fractions", "[0.6,0.2,0.2]", "--workers", 1, "--json")
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["rows"] == 120
+    code, out, _ = run(
+        capsys, "pretrain", "--data", corpus, "--out", model, "--optimizer.batch-size", 16, "--optimizer.epochs", 1, "--settings.sigma", 0.5, "--json"
+    )
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["steps"] > 0
+    assert json.loads((model / "run.json").read_text())["settings"] == {"sigma": 0.5}
+    for verb in ("zeroshot", "retrieve", "ground"):
+        code, out, _ = run(capsys, verb, "--model", model, "--data", corpus, "--json")
+        assert code == 0
+        assert json.loads(out.splitlines()[-1])["task"] == verb
+    code, out, _ = run(capsys, "probe", "--model", model, "--data", corpus, "--shares", "[1.0]", "--draws", "[1]", "--json")
+    assert code == 0
+    assert set(json.loads(out.splitlines()[-1])["auroc"]) == {"1.0"}
+    code, out, _ = run(capsys, "check", "--data", corpus)
+    assert code == 0
+    assert "120" in out
+
+
+def test_config_file(tmp_path: Path, corpus_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("method: identity\noptimizer:\n  batch_size: 24\n  epochs: 1\nrun:\n  progress: false\n")
+    code, out, _ = run(capsys, "pretrain", "--config", config, "--data", corpus_path, "--out", tmp_path / "run", "--json")
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["method"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["pretain"], "did you mean 'pretrain'"),
+        (["pretrain", "--dta", "x"], "did you mean 'data'"),
+        (["pretrain", "--data", "CORPUS", "--out", "OUT", "--optimizer.batchsize", "3"], "did you mean 'optimizer.batch_size'"),
+        (["pretrain", "--data", "CORPUS", "--out", "OUT", "--method", "sitsa"], "did you mean 'sista'"),
+        (["pretrain", "--data", "CORPUS", "--out", "OUT", "--settings.sigmaa", "1", "--optimizer.batch_size", "8"], "did you mean 'sigma'"),
+        (["pretrain", "--data", "CORPUS", "--out", "OUT", "--optimizer.batch_size", "8", "--model.image_encoder", "resnet_50"], "resnet50"),
+        (["pretrain", "--data", "CORPUS", "--out", "OUT", "--optimizer.epochs", "many"], "epochs"),
+        (["pretrain", "--data", "NOWHERE", "--out", "OUT"], "sista build"),
+        (["build", "fantom", "--out", "OUT"], "did you mean 'phantom'"),
+        (["build", "phantom", "--out", "OUT"], "count"),
+        (["zeroshot", "--model", "NOWHERE", "--data", "CORPUS"], "does not exist"),
+        (["zeroshot", "--model", "RUN"], "--data"),
+        (["zeroshot", "--model", "RUN", "--image", "NOWHERE"], "no such file"),
+        (["ground", "--model", "RUN", "--image", "x.png"], "--phrase"),
+        (["retrieve", "--model", "RUN", "--data", "CORPUS", "--split", "tset"], "test"),
+        (["probe", "--model", "RUN", "--data", "CORPUS", "--labels", '["oedema"]'], "edema"),
+    ],
+)
+def test_mistakes_get_one_clear_line(
+    arguments: list[str], said: str, corpus_path: Path, run_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"CORPUS": corpus_path, "RUN": run_path, "OUT": tmp_path / "out", "NOWHERE": tmp_path / "nowhere"}
+    code, out, err = run(capsys, *[places.get(a, a) for a in arguments])
+    assert code == 2
+    assert out == ""
+    assert said in err
+    assert len(err.strip().splitlines()) == 1

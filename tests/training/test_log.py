@@ -1,0 +1,33 @@
+"""The log of a run."""
+
+from pathlib import Path
+
+from sista.training.log import RunLog, read_log
+
+
+def test_columns_grow_and_rows_come_back(tmp_path: Path) -> None:
+    log = RunLog(tmp_path)
+    log.write({"step": 1, "loss": 2.5})
+    log.write({"step": 2, "loss": 2.25, "valid_loss": 3.0})
+    log.write({"step": 3, "loss": 0.1})
+    assert read_log(tmp_path / "log.csv") == [{"step": 1, "loss": 2.5}, {"step": 2, "loss": 2.25, "valid_loss": 3.0}, {"step": 3, "loss": 0.1}]
+
+
+def test_rewind_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    log = RunLog(tmp_path)
+    for step in range(1, 6):
+        log.write({"step": step, "loss": 1 / 3 / step})
+    before = read_log(tmp_path / "log.csv")
+    again = RunLog(tmp_path)
+    again.rewind(3)
+    assert read_log(tmp_path / "log.csv") == before[:3]
+    again.rewind(0)
+    again.write({"step": 1, "loss": 1.0})
+    assert read_log(tmp_path / "log.csv") == [{"step": 1, "loss": 1.0}]
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, tensorboard=True)
+    log.write({"step": 1, "loss": 2.5})
+    log.close()
+    assert list((tmp_path / "tensorboard").glob("events*"))

@@ -1,0 +1,179 @@
+"""A run: it ends, goes on after a kill with the same weights, and stops clearly when something is wrong."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
+from sista.methods.identity import Identity
+from sista.training.log import read_log
+from sista.training.pretrain import pretrain
+from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
+from sista.training.state import checkpoints
+
+OPTIMIZER = OptimizerSettings(epochs=4, batch_size=24)
+RUN = RunSettings(progress=False, checkpoint_every=3, evaluate_every=5, log_every=1)
+
+SCRIPT = """
+import sys, torch
+torch.set_num_threads(1)
+from pathlib import Path
+from sista.training.pretrain import pretrain
+from sista.training.settings import OptimizerSettings, RunSettings
+run = RunSettings(progress=False, checkpoint_every=3, evaluate_every=5, log_every=1)
+pretrain(Path(sys.argv[1]), Path(sys.argv[2]), optimizer=OptimizerSettings(epochs=4, batch_size=24), run=run)
+"""
+
+
+def test_a_run_leaves_what_it_promises(run_path: Path, corpus_path: Path) -> None:
+    summary = json.loads((run_path / "summary.json").read_text())
+    assert summary["steps"] == 3 * (len(Corpus.open(corpus_path).rows("train")) // 32)
+    assert summary["pairs_per_second"] > 0
+    log = read_log(run_path / "log.csv")
+    for name in ("share_positives", "share_ignored", "share_negatives", "removed_precision", "removed_recall", "patches_per_word"):
+        assert name in log[-1]
+    for name in ("attention_entropy", "instance", "token", "gradient_norm", "wrong_film_gap", "valid_i2t_r10", "temperature"):
+        assert name in log[-1]
+    assert log[-1]["share_positives"] + log[-1]["share_ignored"] + log[-1]["share_negatives"] == pytest.approx(1)
+    assert not list(run_path.rglob("*.pt")) + list(run_path.rglob("*.pkl"))
+
+
+def test_the_same_call_again_returns_at_once(run_path: Path, corpus_path: Path) -> None:
+    begin = time.perf_counter()
+    again = pretrain(corpus_path, run_path, optimizer=OptimizerSettings(epochs=3, batch_size=32), run=RunSettings(progress=False))
+    assert time.perf_counter() - begin < 2
+    assert again == json.loads((run_path / "summary.json").read_text())
+
+
+def test_killed_and_resumed_equals_unbroken(corpus_path: Path, tmp_path: Path) -> None:
+    """SIGKILL somewhere between two checkpoints; the resumed run ends with the same weights, bit for bit, and the same log."""
+    pretrain(corpus_path, tmp_path / "whole", optimizer=OPTIMIZER, run=RUN)
+    command = [sys.executable, "-c", SCRIPT, str(corpus_path), str(tmp_path / "killed")]
+    process = subprocess.Popen(command)
+    log = tmp_path / "killed" / "log.csv"
+    goal = 4 + os.getpid() % 5  # a step that is another in each run of the tests
+    while process.poll() is None and not (log.is_file() and f"\n{goal}," in log.read_text()):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "summary.json").exists()
+    assert checkpoints(tmp_path / "killed" / "checkpoints")
+    subprocess.run(command, check=True)
+    whole = load_file(tmp_path / "whole" / "model" / "model.safetensors")
+    resumed = load_file(tmp_path / "killed" / "model" / "model.safetensors")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    drop = {"seconds"}
+    rows = [[{k: v for k, v in row.items() if k not in drop} for row in read_log(tmp_path / name / "log.csv")] for name in ("whole", "killed")]
+    assert rows[0] == rows[1]
+
+
+def test_other_settings_in_the_same_folder_are_refused(run_path: Path, corpus_path: Path) -> None:
+    with pytest.raises(SistaError, match=r"optimizer\.learning_rate: 0\.002 there, 0\.001 here"):
+        pretrain(corpus_path, run_path, optimizer=OptimizerSettings(epochs=3, batch_size=32, learning_rate=1e-3), run=RunSettings(progress=False))
+
+
+def test_a_folder_in_use_is_refused(corpus_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(SistaError, match="not empty"):
+        pretrain(corpus_path, tmp_path, optimizer=OPTIMIZER)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": OptimizerSettings(batch_size=4096)}, "lower --optimizer.batch_size"),
+        ({"optimizer": OptimizerSettings(batch_size=1)}, "at least 2 pairs"),
+        ({"optimizer": OptimizerSettings(learning_rate=-1.0, batch_size=8)}, "learning_rate is -1"),
+        ({"method": "sitsa"}, "did you mean 'sista'"),
+        ({"settings": {"sigmma": 0.5}}, "did you mean 'sigma'"),
+        ({"settings": {"mode": "elminate"}}, "did you mean 'eliminate'"),
+        ({"settings": {"words": "many"}}, "must be int"),
+        ({"teacher": "tfdif"}, "tfidf"),
+        ({"model": ModelSettings(image_encoder="resnet_50")}, "resnet50"),
+        ({"model": ModelSettings(text_encoder="compakt")}, "compact"),
+        ({"run": RunSettings(precision="fp64")}, "auto, bf16 or fp32"),
+        ({"run": RunSettings(device="cuda:9")}, "CUDA"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_is_written(corpus_path: Path, tmp_path: Path, change: dict, message: str) -> None:
+    settings = {"optimizer": OptimizerSettings(batch_size=24), **change}
+    with pytest.raises(SistaError, match=message):
+        pretrain(corpus_path, tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_names_the_studies(corpus_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Identity.forward
+    bad = {"step": 0}
+
+    def poisoned(self: Identity, *args: object, **kwargs: object) -> object:
+        result = forward(self, *args, **kwargs)
+        bad["step"] += 1
+        if bad["step"] < 5:
+            return result
+        return type(result)(result.loss * float("nan"), result.terms, result.statistics)
+
+    monkeypatch.setattr(Identity, "forward", poisoned)
+    with pytest.raises(SistaError, match=r"not finite at step 4 on studies phantom-.*step-0000003"):
+        pretrain(corpus_path, tmp_path / "run", method="identity", optimizer=OPTIMIZER, run=RunSettings(progress=False, checkpoint_every=3, evaluate_every=0))
+    named = json.loads((tmp_path / "run" / "nonfinite.json").read_text())
+    assert len(named["studies"]) == 24
+    assert set(named["studies"]) <= set(Corpus.open(corpus_path).column("study_id"))
+    assert [p.name for p in checkpoints(tmp_path / "run" / "checkpoints")] == ["step-0000003"]
+
+
+def test_a_full_disk_is_a_clear_error_and_nothing_half_written_counts(corpus_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sista.training.state as state
+
+    write = state.save_file
+    calls = {"n": 0}
+
+    def full(tensors: dict, file: Path, metadata: dict | None = None) -> None:
+        calls["n"] += 1
+        if calls["n"] > 3:
+            Path(file).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(tensors, file, metadata=metadata)
+
+    monkeypatch.setattr(state, "save_file", full)
+    with pytest.raises(SistaError, match="disk full.*goes on from the last checkpoint"):
+        pretrain(corpus_path, tmp_path / "run", optimizer=OPTIMIZER, run=RUN)
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-0000003"]
+    monkeypatch.setattr(state, "save_file", write)
+    assert pretrain(corpus_path, tmp_path / "run", optimizer=OPTIMIZER, run=RUN)["steps"] > 3
+
+
+def test_accumulation_averages_gradients(corpus_path: Path, tmp_path: Path) -> None:
+    summary = pretrain(
+        corpus_path,
+        tmp_path / "run",
+        optimizer=OptimizerSettings(epochs=2, batch_size=16, accumulate=2),
+        augment=AugmentSettings(shuffle_sentences=False),
+        run=RunSettings(progress=False),
+    )
+    assert summary["pairs"] == summary["steps"] * 32
+
+
+@pytest.mark.parametrize("image_encoder", ["test_vit", "test_resnet"])
+@pytest.mark.parametrize("method", ["sista", "sista-paper", "identity"])
+def test_other_encoders_and_methods(corpus_path: Path, tmp_path: Path, image_encoder: str, method: str) -> None:
+    summary = pretrain(
+        corpus_path,
+        tmp_path / "run",
+        method=method,
+        teacher="labels",
+        model=ModelSettings(image_encoder=image_encoder, hidden=32, dim=16),
+        optimizer=OptimizerSettings(epochs=1, batch_size=24),
+        run=RunSettings(progress=False, precision="bf16"),
+    )
+    assert summary["last"]["loss"] > 0
