@@ -249,3 +249,17 @@ def test_real_pairs(data: Path, tmp_path: Path) -> None:
     vectors, cut_offs = corpus.teacher("tfidf")
     assert vectors.shape[0] == 389
     assert cut_offs[0.01] >= cut_offs[0.1] > 0
+
+
+def test_a_worker_that_dies_is_reported_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match=r"a worker process ended before its time.*Build with fewer workers"):
+        build_corpus(Deadly(8), tmp_path / "c", **{**SMALL, "workers": 2})
+
+
+class Deadly(TinyArchive):
+    """Ends the process that reads its fifth study, as the kernel does when memory runs out."""
+
+    def __getitem__(self, index: int) -> Study:
+        if index == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)

@@ -11,7 +11,10 @@ KINDS = {"0": "rectangle", "1": "ellipse", "2": "polygon"}
 
 @dataclass(frozen=True)
 class Drawing:
-    """One closed shape. `points` [n, 2] are x, y in pixels: two corners of a rectangle or of the box of an ellipse, or a polygon's points."""
+    """One closed shape.
+
+    `points` [n, 2] are x, y in pixels: two corners of a rectangle or of the box of an ellipse, or the points of a polygon.
+    """
 
     kind: str
     points: np.ndarray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ class Release:
     A subclass sets `name`, `label_names` and `has_reports`, and says in `counts()` what it read and what it left out.
     """
 
-    name: ClassVar[str]
+    name: str
     label_names: tuple[str, ...] = ()
     has_reports: bool = False
 
@@ -41,12 +41,14 @@ class Release:
 
     def __repr__(self) -> str:
         plain = {key: value for key, value in self.counts().items() if isinstance(value, int)}
-        return f"{type(self).__name__}({self.root}: " + ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in plain.items()) + ")"
+        return (
+            f"{type(self).__name__}({self.root}: " + ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in plain.items()) + ")"
+        )
 
     def find(self, *names: str, root: Path | None = None) -> Path:
-        """The first of these files under `root` that exists, also with .gz; a SistaError that lists what is there instead."""
+        """The first of these files under `root` that exists, also with .gz, or `root` itself if it is a file; else a SistaError."""
         root = self.root if root is None else root
-        found = self.find_or_none(*names, root=root)
+        found = self._noted(root) if root.is_file() else self.find_or_none(*names, root=root)
         if found is None:
             if not root.exists():
                 raise SistaError(f"{root}: no such file or folder; give the folder of the release that holds {names[0]}")
@@ -58,10 +60,9 @@ class Release:
         return found
 
     def find_or_none(self, *names: str, root: Path | None = None) -> Path | None:
-        """Like `find`; None where there is none. A `root` that is itself a file of one of these names is taken as it is."""
+        """Like `find`, but None where there is none; beside a `root` that is a file."""
         root = self.root if root is None else root
-        if root.is_file() and any(root.name in (Path(name).name, Path(name).name + ".gz") for name in names):
-            return self._noted(root)
+        root = root.parent if root.is_file() else root
         for name in names:
             for path in (root / name, root / f"{name}.gz"):
                 if path.is_file():
@@ -118,7 +119,10 @@ def read_columns(
 
 
 class RowGroups:
-    """The rows of a table gathered by id: ids in the order in which they first appear, the rows of each in the order of the table."""
+    """The rows of a table gathered by id: `ids` in the order in which they first appear, the rows of each in the order of the table.
+
+    codes [rows]: the group of each row. sizes, first [groups]: how many rows a group has, and its first row.
+    """
 
     def __init__(self, keys: pd.Series) -> None:
         self.codes, ids = pd.factorize(keys)
@@ -127,6 +131,7 @@ class RowGroups:
         self.sizes = np.bincount(self.codes, minlength=len(ids))
         self._order = np.argsort(self.codes, kind="stable").astype(np.int32)
         self._starts = np.concatenate([[0], np.cumsum(self.sizes)])
+        self.first = self._order[self._starts[:-1]]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -158,5 +163,5 @@ def some_existing(films: Sequence[Film]) -> tuple[Film, ...]:
 def _missing(path: Path, names: Sequence[str], header: Sequence[str]) -> str:
     if len(header) == 1 and any(sign in header[0] for sign in ";\t|"):
         sign = next(sign for sign in "\t;|" if sign in header[0])
-        return f"{path}: its header has one column only, {header[0][:60]!r}; it seems to be separated by {sign!r}. Save it with commas, as released."
+        return f"{path}: its header has one column only, {header[0][:60]!r}, and seems to be separated by {sign!r}; save it with commas."
     return f"{path}: no column {' or '.join(map(repr, names))}: {nearest(names[0], header)}. Take the table as released."

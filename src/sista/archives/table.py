@@ -38,7 +38,8 @@ class Table:
     Args:
         table: a .csv, .tsv, .parquet or .jsonl file.
         image_column: path of each film, relative to `image_root`.
-        report_column: the report; by default the first of text, report, report_text, caption, note that exists.
+        report_column: the report; by default the first of text, report, report_text, caption, note that exists. A table with label columns and
+            none of these makes a corpus without reports.
         subject_column: whose film it is; without it each study counts as its own subject, and splits cannot be kept apart by patient.
         study_column: rows with the same value are films of one study and must carry the same report; without it each row is a study.
         split_column: train, valid or test (also val, validate, dev, ...); without it sista draws the split per subject.
@@ -82,8 +83,9 @@ class Table:
         self._findings, self._impression, self._age, self._sex = findings_column, impression_column, age_column, sex_column
         columns = list(self._frame.columns)
         if report_column is None and not (findings_column or impression_column):
-            report_column = next((name for name in _REPORT_NAMES if name in columns), _REPORT_NAMES[0])
+            report_column = next((name for name in _REPORT_NAMES if name in columns), None if self.label_names else _REPORT_NAMES[0])
         self._report = None if findings_column or impression_column else report_column
+        self.has_reports = bool(self._report or findings_column or impression_column)
         named = (
             self._image,
             self._report,

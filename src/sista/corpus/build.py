@@ -84,10 +84,20 @@ def build_corpus(
         "views": views,
         "min_words": min_words,
         "chunk": chunk,
+        "has_reports": getattr(archive, "has_reports", True),
+        "text_only": getattr(archive, "text_only", False),
     }
     _claim(out, settings)
     row_settings = RowSettings(
-        size, image_format, views, min_words, (fractions[0], fractions[1], fractions[2]), salt, tuple(archive.label_names)
+        size,
+        image_format,
+        views,
+        min_words,
+        (fractions[0], fractions[1], fractions[2]),
+        salt,
+        tuple(archive.label_names),
+        settings["has_reports"],
+        settings["text_only"],
     )
     job = PartJob(archive, row_settings, out / "studies", chunk, on_error == "refuse")
     _write_parts(job, workers or _cores(), progress)

@@ -43,9 +43,7 @@ def check(data: Path) -> dict[str, Any]:
     lengths = [len(word_spans(report)) for report in corpus.reports()]
     duplicates = {
         "reports": _duplicates([" ".join(report.lower().split()) for report in corpus.reports()], splits, studies),
-        "films": _duplicates(
-            [hashlib.sha256(corpus.stored.cell("image", row).as_buffer()).hexdigest() for row in range(len(corpus))], splits
-        ),
+        "films": _duplicates([_film_digest(corpus, row) for row in range(len(corpus))], splits),
     }
     notes = []
     if duplicates["films"]["across_splits"]:
@@ -54,7 +52,11 @@ def check(data: Path) -> dict[str, Any]:
         )
     notes += [f"the {split} split is empty" for split in SPLITS if not (splits == split).any()]
     teachers = [read_json(file)["name"] for file in sorted((corpus.path / "teachers").glob("*.json"))]
-    if not teachers:
+    if not corpus.has_reports:
+        notes.append("it has no reports: a corpus to probe, segment or detect on, not to pre-train on")
+    if not corpus.has_films:
+        notes.append("it has no films: a corpus of reports only")
+    if not teachers and corpus.has_reports:
         notes.append("no teacher is stored; the first pre-training computes the one that it needs")
     return {
         "pairs": len(corpus),
@@ -91,6 +93,10 @@ def _require_whole(corpus: Corpus) -> None:
             )
 
 
+def _film_digest(corpus: Corpus, row: int) -> str:
+    return hashlib.sha256(corpus.stored.cell("image", row).as_buffer()).hexdigest() if corpus.has_films else ""
+
+
 def _labels(corpus: Corpus) -> dict[str, dict[str, int]]:
     labels = corpus.labels()
     return {
@@ -103,6 +109,8 @@ def _duplicates(values: Sequence[str], splits: np.ndarray, studies: np.ndarray |
     """Rows whose value another row has, too: of the same split, and of another. With `studies`, rows of one study are one."""
     places: dict[str, set[tuple[str, Any]]] = {}
     for row, (value, split) in enumerate(zip(values, splits.tolist(), strict=True)):
+        if not value:
+            continue
         places.setdefault(value, set()).add((split, row if studies is None else studies[row]))
     within, across = 0, 0
     for found in places.values():

@@ -41,6 +41,8 @@ class Corpus:
         self.label_names: tuple[str, ...] = tuple(facts["label_names"])
         self.fingerprint: str = facts["fingerprint"]
         self.max_pieces: int = facts["max_pieces"]
+        self.has_reports: bool = facts.get("has_reports", True)
+        self.has_films: bool = not facts.get("text_only", False)
         self._columns: dict[str, list] = {}
         self._taught: dict[str, Taught] = {}
 
@@ -110,6 +112,8 @@ class Corpus:
 
     def films(self, rows: Rows) -> Tensor:
         """The films uint8 [B,1,S,S], decoded, in the middle of a black square."""
+        if not self.has_films:
+            raise SistaError(f"corpus {self.path} holds reports only; build it with the archive's films")
         films = torch.zeros(len(rows), 1, self.size, self.size, dtype=torch.uint8)
         for film, row in zip(films, rows, strict=True):
             try:
@@ -176,6 +180,8 @@ class Corpus:
 
     def teacher(self, name: str) -> Taught:
         """Report vectors and cut-offs of a teacher, computed and kept when they are not there yet; unpacks as `vectors, cut_offs`."""
+        if not self.has_reports:
+            raise SistaError(f"corpus {self.path} has no reports, so nothing can be said of their similarity; give a corpus of film-report pairs")
         if name not in self._taught:
             reports = Reports(self.reports(), self.labels(), self.label_names, self.column("true_findings"))
             studies = np.array(self.column("study_id"))
@@ -202,12 +208,15 @@ class Corpus:
         """Open all that `batch` needs."""
         _ = self.stored, self.tokens, self._keys, self.teacher(teacher)
 
-    def batch(self, rows: Rows, teacher: str = "tfidf", rng: np.random.Generator | None = None) -> Batch:
-        """The tensors of these rows; with `rng` the sentences of each report come in a random order."""
+    def batch(
+        self, rows: Rows, teacher: str = "tfidf", rng: np.random.Generator | None = None, shuffle: bool = True, shorten: float = 0.0
+    ) -> Batch:
+        """The tensors of these rows. With `rng` the sentences of each report come in a random order (`shuffle`), and of a share
+        (`shorten`) of the reports only some sentences come."""
         index = np.asarray(rows, dtype=np.int64)
         return Batch(
             images=self.films(index),
-            **self.tokens.collate(index, rng),
+            **self.tokens.collate(index, rng, shuffle, shorten),
             teacher=torch.from_numpy(np.asarray(self.teacher(teacher).vectors[index], dtype=np.float32)),
             report_key=torch.from_numpy(self.report_keys(index)),
             truth_key=torch.from_numpy(self.truth_keys(index)),

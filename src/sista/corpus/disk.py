@@ -21,7 +21,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
     A full disk, a quota or a file-size limit becomes a SistaError that names the file and what to do.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may compute the same teacher
     try:
         with temporary.open("wb") as file:
             yield file

@@ -65,7 +65,8 @@ def finish(
         write_json(file, summary)
         for stray in out.rglob("*.tmp"):
             stray.unlink(missing_ok=True)
-    _teach(out, teachers)
+    if settings["has_reports"]:
+        _teach(out, teachers)
     return read_json(file)
 
 

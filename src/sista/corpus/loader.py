@@ -24,7 +24,8 @@ class PairLoader:
     """Endless batches of a corpus by global step; len(loader) is the number of batches in an epoch.
 
     batch_size: pairs of a batch over all processes; with `world` processes, number `rank` gets its equal share of each.
-    shuffle_sentences: a new order of each report's sentences each time. threads: decode ahead, order kept; `ahead` batches at most.
+    shuffle_sentences: a new order of each report's sentences each time. shorten: share of the reports of which only some sentences are
+    taken. threads: decode ahead, order kept; `ahead` batches at most.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class PairLoader:
         teacher: str = "tfidf",
         seed: int = 0,
         shuffle_sentences: bool = False,
+        shorten: float = 0.0,
         rank: int = 0,
         world: int = 1,
         threads: int = 2,
@@ -47,7 +49,8 @@ class PairLoader:
         if batch_size % world:
             raise SistaError(f"batch size {batch_size} cannot be shared among {world} processes; make it a multiple of {world}")
         self.corpus, self.rows, self.batch_size, self.teacher, self.seed = corpus, np.asarray(rows), batch_size, teacher, seed
-        self.shuffle_sentences, self.rank, self.world, self.threads, self.ahead = shuffle_sentences, rank, world, threads, ahead
+        self.shuffle_sentences, self.shorten = shuffle_sentences, shorten
+        self.rank, self.world, self.threads, self.ahead = rank, world, threads, ahead
         self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0))
 
     def __len__(self) -> int:
@@ -63,8 +66,8 @@ class PairLoader:
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> Batch:
         """The batch of a global step."""
-        rng = np.random.default_rng([self.seed, step, self.rank, 1]) if self.shuffle_sentences else None
-        return self.corpus.batch(self.rows_of(step) if rows is None else rows, self.teacher, rng)
+        rng = np.random.default_rng([self.seed, step, self.rank, 1])
+        return self.corpus.batch(self.rows_of(step) if rows is None else rows, self.teacher, rng, self.shuffle_sentences, self.shorten)
 
     def batches(self, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
         """The batches of steps `start` to `stop` (endless without), read ahead in the background; errors come up at their own batch."""

@@ -97,8 +97,9 @@ def write_parts(job: PartJob, workers: int) -> Iterator[int]:
                 yield future.result()
         except BrokenProcessPool:
             raise SistaError(
-                f"{job.folder}: a worker process was ended from outside, most often for want of memory. "
-                "Build with fewer workers; the same command goes on where it stopped."
+                f"{job.folder}: a worker process ended before its time, most often for want of memory, or because the archive's class "
+                "cannot be imported (in a script, guard the call by `if __name__ == '__main__'`). Build with fewer workers, or with 1; "
+                "the same command goes on where it stopped."
             ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

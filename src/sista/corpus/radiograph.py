@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,36 +16,70 @@ from PIL import Image
 from sista.corpus.study import StudyRefused
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 film; the largest detectors give some 4,300 x 3,500
+MAX_SCANS = 200  # of a progressive JPEG; encoders write some ten
 WINDOW = (0.5, 99.5)  # percentiles of a film with more than 8 bits that become black and white
 
 
 @dataclass(frozen=True)
+class Display:
+    """How a DICOM film is to be shown; other formats have nothing to choose.
+
+    window: "first" (the first VOI LUT or window of the header, by percentile where it has none and more than 8 bits), a number from 0
+    among its VOI LUTs and then its windows, "percentile" (0.5 and 99.5 become black and white), or "none" (modality values, up to 16 bits).
+    frame: which frame of a multi-frame film, from 0; None refuses such a film.
+    """
+
+    window: str | int = "first"
+    frame: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.window, str) and self.window not in ("first", "percentile", "none"):
+            raise ValueError(f"window {self.window!r}: expected 'first', 'percentile', 'none' or a number from 0")
+
+
+@dataclass(frozen=True)
 class Radiograph:
-    """Pixels [H, W] (uint8 or uint16, bright = dense) and the width and height of the source, before any reduction while reading."""
+    """Pixels [H, W] (uint8 or uint16, bright = dense) and the width and height of the source, before any reduction while reading.
+
+    Of DICOM also: the (row, column) spacing of the source's pixels in mm and which element said so, the photometric interpretation that
+    was handled, the bits stored, the window used in words, the transfer syntax, the number of frames, and the white-listed text fields
+    (`sista.corpus.dicom_header.WHITE_LIST`). Nothing else of a header leaves the reader. None and empty for other formats.
+    """
 
     pixels: np.ndarray
     source_width: int
     source_height: int
+    pixel_spacing: tuple[float, float] | None = None
+    pixel_spacing_from: str | None = None
+    photometric: str | None = None
+    bits: int | None = None
+    window: str | None = None
+    transfer_syntax: str | None = None
+    frames: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_radiograph(source: Path | np.ndarray) -> np.ndarray:
+def read_radiograph(source: Path | np.ndarray, display: Display = Display()) -> np.ndarray:
     """The gray pixels of a film [H, W], uint8 or uint16, at full size.
 
     Colour becomes luminance, a palette is looked up, transparency lies on black. Raises `StudyRefused` naming the file when it is missing,
     empty, truncated, of an unknown format, or larger than `MAX_PIXELS`.
     """
-    return open_radiograph(source).pixels
+    return open_radiograph(source, None, display).pixels
 
 
-def open_radiograph(source: Path | np.ndarray, size: int | None = None) -> Radiograph:
-    """Like `read_radiograph`, with the source's width and height.
+def open_radiograph(source: Path | np.ndarray, size: int | None = None, display: Display = Display()) -> Radiograph:
+    """Like `read_radiograph`, with the source's width and height and, of DICOM, what its pixels mean.
 
-    With `size`, a JPEG much larger than that is decoded at 1/2, 1/4 or 1/8 by its DCT, never below twice `size` on its short side.
+    With `size`, a JPEG much larger than that is decoded at 1/2, 1/4 or 1/8 by its DCT, never below twice `size` on its short side;
+    DICOM is averaged in whole boxes before windowing where its display is a line, by the same rule.
     """
     if isinstance(source, np.ndarray):
         if source.ndim != 2 or source.dtype not in (np.uint8, np.uint16) or not source.size:
             raise StudyRefused(f"unusable pixels: expected a 2-D uint8 or uint16 array, got {source.dtype} of shape {source.shape}")
         return Radiograph(source, source.shape[1], source.shape[0])
+    from sista.corpus.dicom import looks_like_dicom
+
     source = Path(source)
     try:
         with source.open("rb") as file:
@@ -54,52 +89,83 @@ def open_radiograph(source: Path | np.ndarray, size: int | None = None) -> Radio
             file.seek(0)
             for offset, signature, read in READERS:
                 if head[offset : offset + len(signature)] == signature:
-                    return read(file, source, size)
+                    return read(file, source, size, display)
+            if looks_like_dicom(head):
+                return _read_dicom(file, source, size, display)
     except FileNotFoundError:
         raise StudyRefused(f"no such file: {source}") from None
     except OSError as error:
         raise StudyRefused(f"unreadable file: {source} ({error.strerror or error})") from None
-    raise StudyRefused(f"unknown image format: {source} (expected JPEG or PNG; convert it first)")
+    raise StudyRefused(f"unknown image format: {source} (expected DICOM, JPEG or PNG; convert it first)")
 
 
-def _read_picture(file: BinaryIO, source: Path, size: int | None) -> Radiograph:
+def _read_picture(file: BinaryIO, source: Path, size: int | None, display: Display) -> Radiograph:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             image = Image.open(file, formats=("JPEG", "PNG"))
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise StudyRefused(f"too many pixels: {source} ({width} x {height}, at most {MAX_PIXELS:,})")
-            if size is not None and image.format == "JPEG":
-                image.draft("L", (2 * size, 2 * size))
+            if image.format == "JPEG":
+                _check_scans(image, file, source)
+                image.draft("L", (width, height) if size is None else (2 * size, 2 * size))
             image.load()
+            return Radiograph(_gray(image), width, height)
     except Image.DecompressionBombError:
         raise StudyRefused(f"too many pixels: {source} (at most {MAX_PIXELS:,})") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise StudyRefused(f"unreadable image: {source} ({error})") from None
-    return Radiograph(_gray(image), width, height)
+    except MemoryError:
+        raise StudyRefused(f"out of memory: {source}") from None
+    except (OSError, SyntaxError, ValueError, OverflowError, EOFError, KeyError, IndexError, TypeError, struct.error) as error:
+        raise StudyRefused(f"unreadable image: {source} ({' '.join(str(error).split())[:160] or type(error).__name__})") from None
+
+
+def _check_scans(image: Image.Image, file: BinaryIO, source: Path) -> None:
+    """Each scan of a progressive JPEG goes over the whole film, so a small file of very many scans would take for ever."""
+    if not image.info.get("progressive"):
+        return
+    here = file.tell()
+    file.seek(0)
+    scans = file.read().count(b"\xff\xda")
+    file.seek(here)
+    if scans > MAX_SCANS:
+        raise StudyRefused(f"decompression bomb: {source} (JPEG of {scans} scans, at most {MAX_SCANS})")
 
 
 def _gray(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):  # 16-bit gray
-        return np.clip(np.asarray(image, dtype=np.int64), 0, 65535).astype(np.uint16)
-    if "A" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    return np.asarray(image if image.mode == "L" else image.convert("RGB").convert("L"), dtype=np.uint8)
+    """Gray of any PIL mode, strip by strip, so that no second copy of a colour film is held."""
+    if image.mode == "L" and "transparency" not in image.info:
+        return np.asarray(image)
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16, copy=False)
+    width, height = image.size
+    deep = image.mode.startswith("I")
+    gray = np.empty((height, width), dtype=np.uint16 if deep else np.uint8)
+    rows = max(1, (1 << 22) // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(height, top + rows)))
+        strip.info = image.info  # the transparent colour
+        if deep:
+            gray[top : top + rows] = np.clip(np.asarray(strip), 0, 65535)
+            continue
+        if "A" in strip.mode or "transparency" in image.info:
+            strip = strip.convert("RGBA")
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, (0, 0, 0, 255)), strip)
+        gray[top : top + rows] = np.asarray(strip.convert("RGB").convert("L"))
+    return gray
 
 
-def _refuse_dicom(file: BinaryIO, source: Path, size: int | None) -> Radiograph:
-    raise StudyRefused(
-        f"DICOM is not read yet: {source} (convert it to 8- or 16-bit PNG with its window and photometric interpretation applied)"
-    )
+def _read_dicom(file: BinaryIO, source: Path, size: int | None, display: Display) -> Radiograph:
+    from sista.corpus.dicom import read_dicom
+
+    return read_dicom(file, source, size, display)
 
 
-Reader = Callable[[BinaryIO, Path, int | None], Radiograph]
+Reader = Callable[[BinaryIO, Path, int | None, Display], Radiograph]
 READERS: list[tuple[int, bytes, Reader]] = [
+    (128, b"DICM", _read_dicom),
     (0, b"\xff\xd8\xff", _read_picture),
     (0, b"\x89PNG\r\n\x1a\n", _read_picture),
-    (128, b"DICM", _refuse_dicom),
 ]
 """(offset, signature, reader) by content, whatever the file is called; append to it to read another format."""
 

@@ -70,6 +70,8 @@ class RowSettings:
     fractions: tuple[float, float, float]
     salt: str
     label_names: tuple[str, ...]
+    has_reports: bool = True
+    text_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,10 @@ def study_rows(study: Study, settings: RowSettings) -> tuple[list[dict[str, Any]
     sections = split_sections(study.report)
     report = clean_text(training_text(sections))
     reason = None
-    if not study.films:
+    if not study.films and not settings.text_only:
         reason = "no film"
+    elif not settings.has_reports:
+        reason = None
     elif not report:
         reason = "empty report"
     elif len(word_spans(report)) < settings.min_words:
@@ -115,6 +119,8 @@ def study_rows(study: Study, settings: RowSettings) -> tuple[list[dict[str, Any]
         "prior_id": study.prior_id,
         "change": [{"finding": finding, "change": change} for finding, change in sorted(study.change.items())],
     }
+    if settings.text_only:
+        return [{**common, **_NO_FILM, "film_id": study.study_id}], []
     rows, left_out = [], []
     for film in study.films:
         try:
@@ -124,6 +130,9 @@ def study_rows(study: Study, settings: RowSettings) -> tuple[list[dict[str, Any]
         except StudyRefused as refused:
             left_out.append(LeftOut(study.study_id, film.film_id, _source_name(film.source), str(refused)))
     return rows, left_out
+
+
+_NO_FILM = {"image": None, "width": 0, "height": 0, "source_width": 0, "source_height": 0, "view": "", "regions": [], "source": ""}
 
 
 def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class ReportTokenizer:
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 2000, min_frequency: int = 2) -> ReportTokenizer:
     """A lower-casing WordPiece tokenizer with BERT's normaliser, of at most `vocab_size` pieces that occur `min_frequency` times."""
     empty = _word_piece({token: number for number, token in enumerate(SPECIALS)}, lowercase=True)
-    # The library's WordPieceTrainer breaks ties by the order of a hash map, differently in each process. Its BpeTrainer does not, so letters
+    # The library's WordPieceTrainer breaks ties by the order of a hash map, differently in each run. Its BpeTrainer does not, so letters
     # inside a word are trained as letters of their own, in a private area of Unicode, and become "##" pieces afterwards.
     pairs = Tokenizer(models.BPE(unk_token="[UNK]"))
     pairs.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -55,6 +55,22 @@ class ReportTokens:
         )
 
 
+    def some_sentences(self, rng: np.random.Generator) -> ReportTokens:
+        """A random number of the sentences, from one to all, in their order; a report of one sentence stays as it is."""
+        count = int(max(self.piece_sentence.max(initial=-1), self.word_sentence.max(initial=-1))) + 1
+        if count < 2:
+            return self
+        kept = np.sort(rng.permutation(count)[: rng.integers(1, count + 1)])
+        by_piece, by_word = np.isin(self.piece_sentence, kept), np.isin(self.word_sentence, kept)
+        if not by_piece.any():  # the sentences that were drawn lie behind the cut at `max_pieces`
+            return self
+        new_word = np.append(np.cumsum(by_word) - 1, -1)
+        return ReportTokens(
+            self.pieces[by_piece], new_word[self.piece_word[by_piece]], np.searchsorted(kept, self.piece_sentence[by_piece]),
+            self.word_type[by_word], self.word_weight[by_word], np.searchsorted(kept, self.word_sentence[by_word]),
+        )  # fmt: skip
+
+
 class TokenStore:
     """The tokens of many reports, in flat arrays with offsets; on disk one memory-mapped Arrow file.
 
@@ -120,10 +136,15 @@ class TokenStore:
         words = slice(int(self._word_offsets[row]), int(self._word_offsets[row + 1]))
         return ReportTokens(**{name: flat[pieces if name.startswith("piece") else words] for name, flat in self._flat.items()})
 
-    def collate(self, rows: Sequence[int] | np.ndarray, rng: np.random.Generator | None = None) -> dict[str, Tensor]:
-        """`collate_tokens` of these rows."""
+    def collate(
+        self, rows: Sequence[int] | np.ndarray, rng: np.random.Generator | None = None, shuffle: bool = True, shorten: float = 0.0
+    ) -> dict[str, Tensor]:
+        """`collate_tokens` of these rows. With `rng`: a share `shorten` of them is cut to `some_sentences`; `shuffle` then reorders each."""
         reports = [self[int(row)] for row in rows]
-        return collate_tokens(reports, self.pad_id, self.cls_id, self.sep_id, rng)
+        if rng is not None:
+            reports = [report.some_sentences(rng) if rng.random() < shorten else report for report in reports]
+            reports = [report.shuffled(rng) for report in reports] if shuffle else reports
+        return collate_tokens(reports, self.pad_id, self.cls_id, self.sep_id)
 
 
 def report_tokens(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], max_pieces: int = MAX_PIECES) -> ReportTokens:
@@ -144,14 +165,8 @@ def report_tokens(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, in
     starts = np.array([start for start, _ in offsets[:limit]], dtype=np.int64)
     sentence_starts = np.array([start for start, _ in sentences], dtype=np.int64)
     piece_sentence = np.maximum(np.searchsorted(sentence_starts, starts + 1) - 1, 0) if len(sentences) else np.zeros(limit, dtype=np.int64)
-    return ReportTokens(
-        np.array(ids[:limit], dtype=np.int64),
-        piece_word[:limit],
-        piece_sentence,
-        np.array(types[:words], dtype=np.int64),
-        np.array(weights[:words], dtype=np.float32),
-        np.array(where[:words], dtype=np.int64),
-    )
+    columns = (ids[:limit], piece_word[:limit], piece_sentence, types[:words], weights[:words], where[:words])
+    return ReportTokens(*(np.array(column, dtype=kind) for column, kind in zip(columns, _COLUMNS.values(), strict=True)))
 
 
 @lru_cache(maxsize=65536)
@@ -172,15 +187,11 @@ def sentence_words(sentence: str) -> tuple[tuple[int, int, int, float], ...]:
     return tuple(result)
 
 
-def collate_tokens(
-    reports: Sequence[ReportTokens], pad: int, cls: int, sep: int, rng: np.random.Generator | None = None
-) -> dict[str, Tensor]:
+def collate_tokens(reports: Sequence[ReportTokens], pad: int, cls: int, sep: int) -> dict[str, Tensor]:
     """The text tensors of a `Batch`: pieces, piece_mask, piece_word [B,T] and word_mask, word_type, word_weight, word_sentence [B,L].
 
-    Each report becomes `cls` pieces `sep`. With `rng` the sentences of each report are put in a random order first.
+    Each report becomes `cls` pieces `sep`.
     """
-    if rng is not None:
-        reports = [report.shuffled(rng) for report in reports]
     rows = len(reports)
     length = max((len(r.pieces) for r in reports), default=0) + 2
     words = max(1, max((len(r.word_type) for r in reports), default=0))

@@ -122,6 +122,7 @@ class Fit:
             teacher=plan.teacher,
             seed=plan.run.seed,
             shuffle_sentences=plan.augment.shuffle_sentences,
+            shorten=plan.augment.shorten,
         )
 
     def _resume(self) -> tuple[int, dict[str, float]]:

@@ -121,6 +121,8 @@ def _check(corpus: Corpus, optimizer: OptimizerSettings) -> None:
             raise SistaError(f"optimizer.{name} is {value}; it must be above zero")
     if optimizer.batch_size < 2:
         raise SistaError("optimizer.batch_size is 1; a contrast needs at least 2 pairs")
+    if not (corpus.has_reports and corpus.has_films):
+        raise SistaError(f"corpus {corpus.path} has no {'films' if corpus.has_reports else 'reports'}; pre-training needs film-report pairs")
     pairs = len(corpus.rows("train"))
     if pairs < optimizer.batch_size:
         raise SistaError(

@@ -68,6 +68,7 @@ class AugmentSettings:
         gamma: largest change of log gamma.
         contrast: largest relative change of contrast and brightness.
         shuffle_sentences: put a report's sentences in a new order.
+        shorten: share of the reports of which only some sentences are taken, so that short prompts are no strangers to the text encoder.
     """
 
     shift: float = 0.05
@@ -76,6 +77,7 @@ class AugmentSettings:
     gamma: float = 0.25
     contrast: float = 0.15
     shuffle_sentences: bool = True
+    shorten: float = 0.5
 
 
 @dataclass(frozen=True)

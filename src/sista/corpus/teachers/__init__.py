@@ -51,12 +51,13 @@ TEACHERS = {
     "tfidf": "tfidf:Tfidf",
     "tfidf-raw": "tfidf:RawTfidf",
     "labels": "labels:LabelTeacher",
+    "rules": "labels:RuleTeacher",
     "oracle": "oracle:Oracle",
 }
 
 
 def make_teacher(name: str) -> Teacher:
-    """A teacher by name: tfidf, tfidf-raw, labels, oracle, or hf:MODEL with #cls, #mean or #pooler behind it (cls unless said)."""
+    """A teacher by name: tfidf, tfidf-raw, labels, rules, oracle, or hf:MODEL with #cls, #mean or #pooler behind it (cls unless said)."""
     if name.startswith("hf:"):
         return import_module("sista.corpus.teachers.hf").TextEncoderTeacher(name[3:])
     if name not in TEACHERS:

@@ -27,6 +27,17 @@ class LabelTeacher:
         return multi_hot(rows, self._columns)
 
 
+class RuleTeacher(LabelTeacher):
+    """The same by the rule labeller alone, whatever labels the corpus has."""
+
+    def fit(self, reports: Reports | Sequence[str]) -> RuleTeacher:
+        super().fit(as_reports(reports).texts)
+        return self
+
+    def vectors(self, reports: Reports | Sequence[str]) -> np.ndarray:
+        return super().vectors(as_reports(reports).texts)
+
+
 def multi_hot(rows: Sequence[set[str]], columns: dict[str, int]) -> np.ndarray:
     """L2-normalised indicator rows, with the two extra components "normal" and "unseen" at the end."""
     result = np.zeros((len(rows), len(columns) + 2), dtype=np.float32)

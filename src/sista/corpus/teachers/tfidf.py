@@ -11,8 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sista.corpus.labeller import mentions, severity_spans
-from sista.corpus.lexicon import BY_NAME
+from sista.corpus.labeller import label_report
 from sista.corpus.negation import polarity
 from sista.corpus.sentences import split_sentences
 from sista.corpus.teachers import Reports, as_reports, normalised
@@ -22,7 +21,7 @@ _SEED = 0
 
 
 class _Svd:
-    """Word 1-2-gram TF-IDF, then a truncated SVD with a fixed seed. Documents are given as lists of terms."""
+    """Word 1-2-gram TF-IDF; with more than `rank` terms then a truncated SVD with a fixed seed. Documents are lists of terms."""
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
@@ -37,10 +36,9 @@ class _Svd:
         if self.tfidf is None:
             return
         matrix = self.tfidf.fit_transform(filled)
-        rank = min(self.rank, min(matrix.shape) - 1)
-        if rank >= 1:
+        if matrix.shape[1] > self.rank:
             with np.errstate(invalid="ignore"):  # equal documents have no variance to explain
-                self.svd = TruncatedSVD(rank, random_state=_SEED, n_iter=7).fit(matrix)
+                self.svd = TruncatedSVD(self.rank, random_state=_SEED, n_iter=7).fit(matrix)
 
     def transform(self, documents: Sequence[list[str]]) -> np.ndarray:
         if self.tfidf is None:
@@ -52,7 +50,7 @@ class _Svd:
 class Tfidf:
     """TF-IDF of the affirmed, relevant statements only; all reports without one are alike ("normal": similarity 1).
 
-    Per affirmed or doubted mention its finding, sides, zones and size, by their names in the lexicon, so that synonyms agree. Vectors
+    Per affirmed or doubted finding its name, side and zone as the lexicon calls them, so that synonyms agree; rare ones weigh more. Vectors
     [N, R + 2]: R of the SVD, one for "normal", one for reports whose statements were never seen in training.
     """
 
@@ -87,21 +85,18 @@ class RawTfidf:
 
 
 def statements(report: str) -> list[str]:
-    """The terms of a report's affirmed and doubted findings, a "." between two statements; empty for a normal report.
+    """The terms of a report's affirmed and doubted findings, a "." between two of them; empty for a normal report.
+
+    Each finding and place counts once, however often it is said. Size words are left out: with them the similarity of equal finding sets
+    fell so far that of the most alike abnormal pairs 43 % instead of 99 % were truly equal (phantom, 3,000 reports).
 
     >>> statements("Small left effusion. No pneumothorax.")
-    ['pleural_effusion', 'left', 'lower', 'small']
+    ['pleural_effusion', 'left', 'lower']
     """
     terms: list[str] = []
-    for sentence in split_sentences(report):
-        found = [m for m in mentions(sentence) if m.polarity != "denied" and BY_NAME[m.finding].relevant]
-        sizes = [sentence[a:b].lower() for a, b in severity_spans(sentence) if polarity(sentence, a, b) != "denied"]
-        for mention in found:
-            known = BY_NAME[mention.finding]
-            spots = known.spots(mention.places)
-            sides, zones = sorted({side for side, _ in spots} - {""}), sorted({zone for _, zone in spots} - {""})
-            statement = [(known.kin or known.name).replace(" ", "_"), *sides, *zones, *(sizes if len(found) == 1 else ())]
-            terms += [".", *statement] if terms else statement
+    for entry in sorted(label_report(report).placed):
+        finding, side, zone = entry.split("/")
+        terms += [*(["."] if terms else []), finding.replace(" ", "_"), *filter(None, (side, zone))]
     return terms
 
 

@@ -1,0 +1,210 @@
+"""A segmenter on the maps of a frozen or tuned encoder, from a share of the drawn regions."""
+
+from __future__ import annotations
+
+import copy
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sista import versions
+from sista.corpus.corpus import Corpus
+from sista.models.backbone import open_backbone
+from sista.models.image_encoder import ImageEncoder
+from sista.models.precision import autocast, choose_device, choose_precision
+from sista.transfer.decoders import Segmenter, choose_decoder
+from sista.transfer.segment_fit import Fitted, FitSettings, fit
+from sista.transfer.segment_scores import Floats, finding_scores, macro_dice, pixel_counts, validation_score
+from sista.transfer.segment_shares import (
+    describe_share,
+    film_names,
+    share_name,
+    share_plan,
+    split_checksums,
+    training_share,
+    validation_positions,
+    write_results,
+)
+from sista.transfer.segment_targets import Annotated, annotated, region_masks, training_positions
+from sista.transfer.segment_views import ViewSettings, film_view, mask_view, random_affine, random_tone
+
+
+def segment(
+    model: str,
+    data: Path,
+    findings: list[str] | None = None,
+    shares: list[float] | None = None,
+    draws: list[int] | None = None,
+    decoder: str = "auto",
+    tune: bool = False,
+    image_size: int | None = None,
+    negatives: float | None = None,
+    fit: FitSettings = FitSettings(),  # noqa: B008  frozen
+    views: ViewSettings = ViewSettings(),  # noqa: B008
+    validation_films: int = 1000,
+    protocol_batch: int = 16,
+    untrained: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Train a segmenter on the maps of an encoder with 1, 10 and 100 % of the drawn regions; Dice on the test split.
+
+    The epoch is picked on the valid split by the Dice of all its pixels together; the test split chooses nothing. The protocol's Dice
+    stands beside that on films with a finding, with what predicting nothing would score.
+
+    Args:
+        model: a pre-trained run or checkpoint, a timm name (timm:resnet50), or FILE@ARCHITECTURE with somebody else's weights.
+        data: a corpus with regions (masks, or boxes, which are filled) and the splits train, valid and test.
+        findings: the findings to segment, one map each; by default all that have regions.
+        shares: shares of the training subjects whose regions are used; by default 0.01, 0.1 and 1.
+        draws: how many draws of each share are averaged; by default 1 each.
+        decoder: unet, progressive (SETR-PUP) or dpt; auto is unet for hierarchical encoders and progressive for plain transformers.
+        tune: train the encoder too, at a smaller rate; otherwise it stays as it is, batch norm included.
+        image_size: side of the films in pixels; by default the encoder's.
+        negatives: at most so many training films without a region for each with one (SIIM's protocol: 1); by default all.
+        fit: optimiser, schedule and early stopping.
+        views: how training films and their masks are moved together.
+        validation_films: at most so many films of the valid split pick the epoch.
+        protocol_batch: films a batch in the protocol's average of averages (16 for RSNA, 8 for SIIM).
+        untrained: the same architecture with fresh weights instead, as a floor.
+        seed: of the draws, the head, the order of the films, and fresh weights.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, bf16 or fp32.
+        out: a folder for result.json and predictions.parquet (pixel counts of every test film and finding).
+    """
+    begin = time.perf_counter()
+    shares, draws = share_plan(shares, draws)
+    corpus = Corpus.open(data)
+    films = annotated(corpus, findings)
+    chosen = choose_device(device)
+    backbone = open_backbone(model, image_size=image_size, untrained=untrained, seed=seed)
+    choose_decoder(decoder, backbone.encoder)
+    work = Segmentation(corpus, films, backbone.encoder, decoder, tune, fit, views, chosen, choose_precision(precision, chosen))
+    test = films.of("test")
+    valid = validation_positions(films, validation_films, seed)
+    per_share: dict[str, Any] = {}
+    predictions: list[dict[str, Any]] = []
+    for share, count in zip(shares, draws, strict=True):
+        counts, fitted = [], []
+        for draw in range(count):
+            part = training_share(films, share, draw, seed)
+            used = training_positions(films, films.of("train")[part.rows], negatives, (seed, draw))
+            segmenter, history = work.train(used, valid, seed=seed + draw)
+            counts.append(work.counts(segmenter, test))
+            fitted.append({**describe_share(films, part, used), **history.as_dict()})
+            predictions += count_rows(corpus, films, test, counts[-1], share, draw)
+        per_share[share_name(share)] = {
+            "dice": macro_dice(np.stack(counts), films.subjects[test]),
+            "findings": {
+                name: finding_scores(np.stack(counts)[:, :, column], corpus.size**2, films.subjects[test], protocol_batch)
+                for column, name in enumerate(films.findings)
+            },
+            "draws": fitted,
+        }
+    result = {
+        "task": "segment",
+        "model": str(model),
+        "encoder": backbone.origin,
+        "data": corpus.fingerprint,
+        "splits": split_checksums(corpus, films),
+        "films": {**{split: len(films.of(split)) for split in ("train", "valid", "test")}, "left_out": films.left_out},
+        "findings": list(films.findings),
+        "decoder": choose_decoder(decoder, backbone.encoder),
+        "tune": tune,
+        "image_size": backbone.encoder.image_size,
+        "seed": seed,
+        "dice": {name: share["dice"] for name, share in per_share.items()},
+        "per_share": per_share,
+        "seconds": round(time.perf_counter() - begin, 1),
+        "versions": versions(),
+    }
+    if out is not None:
+        write_results(out, result, predictions)
+    return result
+
+
+class Segmentation:
+    """What stays the same from share to share: films, masks, encoder and settings."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        films: Annotated,
+        encoder: ImageEncoder,
+        decoder: str,
+        tune: bool,
+        settings: FitSettings,
+        views: ViewSettings,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        self.corpus, self.films, self.encoder, self.decoder, self.tune = corpus, films, encoder, decoder, tune
+        self.settings, self.views, self.device, self.precision = settings, views, device, precision
+
+    def train(self, positions: np.ndarray, valid: np.ndarray, seed: int) -> tuple[Segmenter, Fitted]:
+        """A segmenter trained on the films at `positions`, its best epoch on those at `valid`."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            encoder = copy.deepcopy(self.encoder) if self.tune else self.encoder
+            segmenter = Segmenter(encoder, len(self.films.findings), self.decoder, tune=self.tune, precision=self.precision)
+            segmenter.to(self.device, memory_format=torch.channels_last)
+
+            def read(some: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
+                generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+                affine, tone = random_affine(len(some), self.views, generator), random_tone(len(some), self.views, generator)
+                rows, size = self.films.rows[some], self.encoder.image_size
+                masks = mask_view(region_masks(self.corpus, rows, self.films.findings), size, affine)
+                return film_view(self.corpus.films(rows), size, affine, tone), masks
+
+            def loss_of(batch: tuple[Tensor, Tensor]) -> Tensor:
+                return dice_focal_loss(self._logits(segmenter, batch[0]), batch[1].to(self.device))
+
+            history = fit(segmenter, positions, read, loss_of, lambda: validation_score(self.counts(segmenter, valid)), self.settings, seed)
+        return segmenter, history
+
+    @torch.inference_mode()
+    def counts(self, segmenter: Segmenter, positions: np.ndarray) -> Floats:
+        """`pixel_counts` [n,K,3] of the films at `positions`, on the corpus' own square."""
+        parts = []
+        for start in range(0, len(positions), 32):
+            rows = self.films.rows[positions[start : start + 32]]
+            probability = self._logits(segmenter, film_view(self.corpus.films(rows), self.encoder.image_size)).sigmoid()
+            if probability.shape[-1] != self.corpus.size:
+                side = (self.corpus.size, self.corpus.size)
+                probability = F.interpolate(probability, side, mode="bilinear", align_corners=False)
+            parts.append(pixel_counts(probability.cpu().numpy(), region_masks(self.corpus, rows, self.films.findings).numpy()))
+        return np.concatenate(parts)
+
+    def _logits(self, segmenter: Segmenter, images: Tensor) -> Tensor:
+        with autocast(self.precision, self.device):
+            return segmenter(images.to(self.device).contiguous(memory_format=torch.channels_last)).float()
+
+
+def dice_focal_loss(logits: Tensor, masks: Tensor, gamma: float = 2.0, weight: float = 10.0, smooth: float = 1.0) -> Tensor:
+    """The MGCA protocol's loss, 10 focal - log(soft Dice over the batch), the mean over findings: logits and masks [B,K,H,W] -> scalar.
+
+    focal = mean of (1 - p_t)^gamma BCE (Lin et al., ICCV 2017, without alpha); soft Dice = (2 sum pm + 1)/(sum p + sum m + 1).
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
+    focal = ((1 - torch.exp(-loss)) ** gamma * loss).mean(dim=(0, 2, 3))
+    probability = logits.sigmoid()
+    both = (probability * masks).sum(dim=(0, 2, 3))
+    dice = (2 * both + smooth) / (probability.sum(dim=(0, 2, 3)) + masks.sum(dim=(0, 2, 3)) + smooth)
+    return (weight * focal - torch.log(dice)).mean()
+
+
+def count_rows(corpus: Corpus, films: Annotated, test: np.ndarray, counts: Floats, share: float, draw: int) -> list[dict[str, Any]]:
+    """One row for each test film and finding, from which every figure can be computed again."""
+    kinds = ("predicted_pixels", "true_pixels", "both_pixels")
+    return [
+        {**name, "share": share, "draw": draw, "finding": finding, **dict(zip(kinds, map(int, counts[film, column]), strict=True))}
+        for film, name in enumerate(film_names(corpus, films.rows[test]))
+        for column, finding in enumerate(films.findings)
+    ]

@@ -1,0 +1,112 @@
+"""Which films of a corpus are annotated with regions, and the masks of their findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from sista.corpus.corpus import Corpus
+from sista.errors import SistaError, nearest
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Films whose regions are known. rows [n] of the corpus, subjects [n], splits [n], present [n,K] bool: has a region of the finding.
+
+    left_out counts films that have no region of a finding although their label does not say that it is absent.
+    """
+
+    findings: tuple[str, ...]
+    rows: np.ndarray
+    subjects: np.ndarray
+    splits: np.ndarray
+    present: np.ndarray
+    left_out: int
+
+    def of(self, split: str) -> np.ndarray:
+        """Positions [m] of the films of a split, in the order of the corpus."""
+        return np.flatnonzero(self.splits == split)
+
+
+def region_names(corpus: Corpus) -> list[list[str]]:
+    """The findings ("mass" of "mass/left/upper") of each row's regions, read without decoding masks."""
+    names: list[list[str]] = []
+    for chunk in corpus.stored.column("regions").chunks:
+        lengths = chunk.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        flat = [name.split("/")[0] for name in pc.struct_field(chunk.flatten(), "finding").to_pylist()]
+        ends = np.cumsum(lengths)
+        names += [flat[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+    return names
+
+
+def annotated(corpus: Corpus, findings: Sequence[str] | None = None) -> Annotated:
+    """The films of a corpus whose regions of these findings (by default all that have any) are known.
+
+    A film without a region of a finding counts as negative when its label says so (0), or when the corpus has no label of that name. Where
+    the label is present, uncertain or unknown, nobody drew what may be there, and the film is left out and counted.
+    Raises SistaError for a corpus without regions, an unknown finding, and a split that has none of a finding.
+    """
+    names = region_names(corpus)
+    known = sorted({name for row in names for name in row})
+    if not known:
+        raise SistaError(f"corpus {corpus.path} has no regions; build it from an archive with boxes or masks")
+    chosen = tuple(dict.fromkeys(findings)) if findings else tuple(known)
+    for name in chosen:
+        if name not in known:
+            raise SistaError(f"corpus {corpus.path} has no region of {name!r}: {nearest(name, known)}")
+    present = np.array([[name in row for name in chosen] for row in names], dtype=bool)
+    absent = np.ones_like(present)
+    for column, name in enumerate(chosen):
+        if name in corpus.label_names:
+            absent[:, column] = corpus.labels()[:, corpus.label_names.index(name)] == 0
+    rows = np.flatnonzero((present | absent).all(axis=1))
+    result = Annotated(
+        findings=chosen,
+        rows=rows,
+        subjects=corpus.values("subject_id", rows),
+        splits=corpus.values("split", rows),
+        present=present[rows],
+        left_out=len(present) - len(rows),
+    )
+    for split in ("train", "valid", "test"):
+        lacking = [name for name, any_ in zip(chosen, result.present[result.of(split)].any(axis=0), strict=True) if not any_]
+        if lacking:
+            raise SistaError(
+                f"corpus {corpus.path}: split {split!r} has no annotated film with {', '.join(lacking)}; choose other --findings, "
+                "or build with larger --fractions"
+            )
+    return result
+
+
+def region_masks(corpus: Corpus, rows: np.ndarray, findings: Sequence[str]) -> Tensor:
+    """Masks bool [B,K,S,S] on the films' square: the union of a finding's regions, boxes filled where they have no mask (as RSNA)."""
+    masks = torch.zeros(len(rows), len(findings), corpus.size, corpus.size, dtype=torch.bool)
+    for of_film, row in zip(masks, rows, strict=True):
+        for region in corpus.regions(int(row)):
+            name = region.finding.split("/")[0]
+            if name not in findings:
+                continue
+            target = of_film[findings.index(name)]
+            if region.mask is not None:
+                target |= torch.from_numpy(region.mask)
+            else:
+                left, top = max(0, round(region.x)), max(0, round(region.y))
+                right, bottom = max(left + 1, round(region.x + region.width)), max(top + 1, round(region.y + region.height))
+                target[top:bottom, left:right] = True
+    return masks
+
+
+def training_positions(data: Annotated, chosen: np.ndarray, negatives: float | None, seed: Sequence[int]) -> np.ndarray:
+    """Of the chosen positions, all with a region and at most `negatives` times as many without (None: all), ascending."""
+    positive = data.present[chosen].any(axis=1)
+    if negatives is None or positive.all():
+        return chosen
+    without = chosen[~positive]
+    keep = min(len(without), round(negatives * int(positive.sum())))
+    taken = np.random.default_rng(list(seed)).permutation(without)[:keep]
+    return np.sort(np.concatenate([chosen[positive], taken]))

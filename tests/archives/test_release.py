@@ -1,0 +1,65 @@
+"""Tables as released: header spaces, other names, other separators, damage."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sista.archives.release import Release, RowGroups, read_columns
+from sista.errors import SistaError
+from tests.archives.miniature import text
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_columns_come_under_our_names_whatever_the_header_looks_like(tmp_path: Path, ending: str) -> None:
+    path = text(tmp_path / f"a.{ending}", "\ufeffImageId, Code ,Patient Sex,\nNA, -1,F,\n b ,,,\n")
+    frame = read_columns(path, {"image": "ImageId", "sex": ("Patient Gender", "Patient Sex")}, {"code": "Code", "age": "Age"}, ("age",))
+    assert frame["image"].tolist() == ["NA", "b"]
+    assert frame["sex"].tolist() == ["F", ""]
+    assert frame["code"].tolist()[0] == -1
+    assert np.isnan(frame["code"].tolist()[1])
+    assert "age" not in frame
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("image;label\na;1\n", ["separated by ';'", "commas"]),
+        ("images,label\na,1\n", ["no column 'image'", "images", "as released"]),
+        ("image,label\na,yes\n", ["cannot be read", "yes"]),
+        ("", ["cannot be read"]),
+        ('image,label\n"a,1\n', ["cannot be read"]),
+    ],
+)
+def test_a_table_that_is_not_as_released_is_named(tmp_path: Path, content: str, words: list[str]) -> None:
+    path = text(tmp_path / "table.csv", content)
+    with pytest.raises(SistaError) as caught:
+        read_columns(path, {"image": "image"}, {"label": "label"})
+    assert str(path) in str(caught.value)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_a_truncated_gzip_is_named(tmp_path: Path) -> None:
+    path = text(tmp_path / "table.csv.gz", "image,label\n" + "a,1\n" * 500)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(SistaError, match="download it again"):
+        read_columns(path, {"image": "image"})
+
+
+def test_a_missing_table_says_what_is_there_instead(tmp_path: Path) -> None:
+    text(tmp_path / "other.csv", "a\n")
+    with pytest.raises(SistaError, match=r"expected train\.csv \(or \.gz\) there, found other\.csv"):
+        Release(tmp_path).find("train.csv")
+    with pytest.raises(SistaError, match="no such file or folder"):
+        Release(tmp_path / "nowhere").find("train.csv")
+
+
+def test_groups_keep_the_order_of_the_table() -> None:
+    groups = RowGroups(pd.Series(["b", "a", "b", "c", "a", "b"]))
+    assert [groups.id_of(index) for index in range(len(groups))] == ["b", "a", "c"]
+    assert [groups[index].tolist() for index in range(3)] == [[0, 2, 5], [1, 4], [3]]
+    assert groups.first.tolist() == [0, 1, 3]
+    assert groups[-1].tolist() == [3]
+    with pytest.raises(IndexError):
+        groups[3]

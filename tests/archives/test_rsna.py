@@ -1,0 +1,59 @@
+"""A miniature of the RSNA release."""
+
+from pathlib import Path
+
+import pytest
+
+from sista.archives.rsna import Rsna
+from sista.errors import SistaError
+from tests.archives.miniature import film, refusals, same_after_pickling, text
+
+TABLE = """patientId,x,y,width,height,Target
+a,,,,,0
+b,264.0,152.0,213.0,379.0,1
+b,562.0,152.0,256.0,453.0,1
+b,562.0,152.0,256.0,453.0,1
+c,,,,,1
+d,NaN,NaN,NaN,NaN,0
+a,,,,,0
+e,10,10,5,5,1
+"""
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    text(tmp_path / "stage_2_train_labels.csv", TABLE)
+    for patient in "abcd":
+        film(tmp_path / "stage_2_train_images" / f"{patient}.dcm")
+    return tmp_path
+
+
+def test_a_patient_has_one_study_with_all_its_boxes(release: Path) -> None:
+    archive = Rsna(release)
+    healthy, boxed, boxless = archive[0], archive[1], archive[2]
+    assert healthy.labels == {"Pneumonia": 0.0}
+    assert healthy.films[0].regions == ()
+    boxes = [(one.x, one.y, one.width, one.height) for one in boxed.films[0].regions]
+    assert boxes == [(264, 152, 213, 379), (562, 152, 256, 453)]
+    assert boxed.labels == boxless.labels == {"Pneumonia": 1.0}
+    assert boxless.films[0].regions == ()
+    assert boxed.subject_id == boxed.study_id == "b"
+
+
+def test_counts_and_refusals(release: Path) -> None:
+    archive = Rsna(release)
+    counts = archive.counts()
+    assert (counts["rows"], counts["studies"], counts["positive_studies"], counts["boxes"]) == (8, 5, 3, 3)
+    assert counts["positive_without_box"] == 1
+    assert counts["left_out"] == {"repeated row": 2, "box without numbers": 1, "box of a negative row": 0}
+    assert refusals(archive) == {4: f"no such file: {release / 'stage_2_train_images' / 'e.dcm'}"}
+    same_after_pickling(archive)
+
+
+def test_the_table_alone_can_be_counted(tmp_path: Path) -> None:
+    assert Rsna(text(tmp_path / "labels.csv.gz", TABLE)).counts()["rows"] == 8
+
+
+def test_another_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match="no column 'Target'"):
+        Rsna(text(tmp_path / "stage_2_detailed_class_info.csv", "patientId,x,y,width,height,class\n"))

@@ -1,0 +1,112 @@
+"""A loaded model: classify, heat maps, embeddings."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import sista
+from sista.corpus.augmentation import eval_view
+from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
+from sista.inference.embedding import embed_rows
+from sista.inference.pretrained import PretrainedModel, untrained
+from sista.inference.prompts import PromptPair
+
+
+@pytest.fixture(scope="module")
+def model(run_path: Path) -> PretrainedModel:
+    return sista.load(run_path, device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory, corpus_path: Path) -> Path:
+    pixels = Corpus.open(corpus_path).films([0])[0, 0].numpy()
+    file = tmp_path_factory.mktemp("film") / "film.png"
+    Image.fromarray(pixels[:, 8:56]).save(file)  # not square
+    return file
+
+
+def test_repr_says_what_it_is(model: PretrainedModel) -> None:
+    assert "sista, sista_compact + compact, 64 px" in repr(model)
+
+
+def test_classify_by_names_and_by_prompts(model: PretrainedModel, film: Path) -> None:
+    given = model.classify(film, ["pneumothorax", "edema"])
+    assert list(given) == ["pneumothorax", "edema"]
+    assert all(0 < p < 1 for p in given.values())
+    pair = PromptPair(("Edema.",), ("No edema.",))
+    swapped = PromptPair(pair.negative, pair.positive)
+    both = model.classify(film, {"edema": pair, "no edema": swapped})
+    assert both["edema"] + both["no edema"] == pytest.approx(1, abs=1e-5)
+
+
+def test_classify_takes_arrays(model: PretrainedModel, film: Path) -> None:
+    pixels = np.asarray(Image.open(film))
+    assert model.classify(pixels, ["edema"]) == model.classify(film, ["edema"])
+    assert model.classify(str(film), ["edema"]) == model.classify(film, ["edema"])
+
+
+def test_heatmap_has_the_film_s_own_size(model: PretrainedModel, film: Path) -> None:
+    heat = model.heatmap(film, "left pleural effusion")
+    assert heat.shape == (64, 48)
+    assert np.isfinite(heat).all()
+    assert heat.std() > 0
+
+
+def test_patch_map_equals_a_loop_over_words(model: PretrainedModel, corpus_path: Path) -> None:
+    """The mean over informative words of cosine with the patch minus cosine with the mean patch."""
+    images = eval_view(Corpus.open(corpus_path).films([1]), 64)
+    found = model.patch_map(images, ["the left pleural effusion"])[0]
+    tokens = model._tokens(["the left pleural effusion"])
+    with torch.no_grad():
+        _, patches, grid = model.encoder.encode_images(images)
+        _, words = model.encoder.encode_texts(tokens["pieces"], tokens["piece_mask"], tokens["piece_word"], 4)
+    weights = tokens["word_weight"][0].tolist()
+    assert weights[0] == 0
+    assert min(weights[1:]) > 0
+    expected = np.zeros(grid)
+    mean = model.encoder.patch_mean(grid)
+    for p in range(grid[0] * grid[1]):
+        for word, weight in enumerate(weights):
+            expected[p // grid[1], p % grid[1]] += weight / sum(weights) * float(words[0, word] @ (patches[0, p] - mean[p]))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_texts_come_back_in_order_whatever_their_length(model: PretrainedModel) -> None:
+    texts = ["Edema.", "There is a large left pleural effusion with adjacent atelectasis.", "No pneumothorax."]
+    together = model.encode_texts(texts, batch=2)
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_allclose(model.encode_texts([text])[0], vector, atol=1e-5)
+
+
+def test_no_films_and_no_texts(model: PretrainedModel) -> None:
+    assert model.encode_films([]).image.shape == (0, model.encoder.dim)
+    assert model.encode_texts([]).shape == (0, model.encoder.dim)
+
+
+def test_embed_rows_equals_film_by_film(model: PretrainedModel, corpus_path: Path) -> None:
+    corpus = Corpus.open(corpus_path)
+    vectors = embed_rows(model, corpus, corpus.rows("test")[:5])
+    row = int(corpus.rows("test")[3])
+    film = corpus.films([row])[0, 0].numpy()
+    np.testing.assert_allclose(vectors.image[3], model.encode_films([model.prepare(film)]).image[0], atol=1e-5)
+    np.testing.assert_allclose(vectors.text[3], model.encode_texts(corpus.reports([row]))[0], atol=1e-5)
+
+
+def test_untrained_differs_and_repeats(model: PretrainedModel, run_path: Path) -> None:
+    first, again, other = (untrained(run_path, seed).encoder.state_dict() for seed in (0, 0, 1))
+    name = "image_head.last.weight"
+    assert torch.equal(first[name], again[name])
+    assert not torch.equal(first[name], other[name])
+    assert not torch.equal(first[name], model.encoder.state_dict()[name])
+
+
+@pytest.mark.parametrize("content", [b"", b"not a film", b"\x89PNG\r\n\x1a\ncut short"])
+def test_unreadable_films_are_named(model: PretrainedModel, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "broken.png"
+    file.write_bytes(content)
+    with pytest.raises(SistaError, match=r"broken\.png"):
+        model.classify(file, ["edema"])

@@ -1,0 +1,37 @@
+"""Prompt pairs."""
+
+from pathlib import Path
+
+import pytest
+
+from sista.errors import SistaError
+from sista.inference.prompts import PromptPair, default_prompts, read_prompts
+
+
+def test_default_prompts_affirm_and_deny() -> None:
+    pair = default_prompts("Pleural_Effusion")
+    assert "There is a pleural effusion." in pair.positive
+    assert "No pleural effusion." in pair.negative
+    assert "There is edema." in default_prompts("edema").positive
+
+
+def test_prompts_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.json"
+    file.write_text('{"ptx": {"positive": ["Pneumothorax."], "negative": ["No pneumothorax.", "Lungs expanded."]}}')
+    assert read_prompts(file) == {"ptx": PromptPair(("Pneumothorax.",), ("No pneumothorax.", "Lungs expanded."))}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("{", "must map"), ('{"a": ["x"]}', "must map"), ('{"a": {"positive": ["x"]}}', "negative"), ('{"a": {"positive": [], "negative": ["x"]}}', "at least one")],
+)
+def test_bad_files_are_refused(tmp_path: Path, content: str, said: str) -> None:
+    file = tmp_path / "prompts.json"
+    file.write_text(content)
+    with pytest.raises(SistaError, match=said):
+        read_prompts(file)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match="no prompts at"):
+        read_prompts(tmp_path / "none.json")

@@ -1,0 +1,82 @@
+"""zeroshot, retrieve and ground on a corpus, and for one film."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+import sista
+from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
+from sista.inference.embedding import embed_rows
+from sista.inference.grounding import ground_regions
+from sista.inference.pretrained import prompts_of
+from sista.metrics.grounding import pointing_game
+
+
+def test_zeroshot_equals_scikit_learn(run_path: Path, corpus_path: Path) -> None:
+    result = sista.zeroshot(run_path, corpus_path, findings=["pleural effusion", "cardiomegaly"])
+    model, corpus = sista.load(run_path), Corpus.open(corpus_path)
+    rows = corpus.rows("test")
+    scores = model.zero_shot(embed_rows(model, corpus, rows).image, prompts_of(["pleural effusion", "cardiomegaly"]))
+    labels = corpus.labels(rows)[:, [corpus.label_names.index(name) for name in ("pleural effusion", "cardiomegaly")]]
+    each = [roc_auc_score(labels[:, k], scores[:, k]) for k in range(2)]
+    assert result["auroc"]["value"] == pytest.approx(np.mean(each))
+    assert result["per_finding"]["cardiomegaly"]["value"] == pytest.approx(each[1])
+    low, high = result["auroc"]["ci95"]
+    assert low < result["auroc"]["value"] < high
+
+
+def test_zeroshot_of_one_film(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "film.png"
+    Image.fromarray(Corpus.open(corpus_path).films([0])[0, 0].numpy()).save(file)
+    result = sista.zeroshot(run_path, image=file)
+    assert set(result["probability"]) == set(Corpus.open(corpus_path).label_names)
+
+
+def test_zeroshot_of_findings_that_nobody_labelled(run_path: Path, corpus_path: Path) -> None:
+    with pytest.raises(SistaError, match="labels none of scoliosis"):
+        sista.zeroshot(run_path, corpus_path, findings=["scoliosis"])
+
+
+def test_retrieve_scores_and_queries(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
+    scores = sista.retrieve(run_path, corpus_path)
+    assert 0 <= scores["i2t_r1"]["value"] <= scores["i2t_r5"]["value"] <= scores["i2t_r10"]["value"] <= 1
+    assert scores["i2t_r10_semantic"]["value"] >= scores["i2t_r10"]["value"]
+    corpus = Corpus.open(corpus_path)
+    found = sista.retrieve(run_path, corpus_path, text="Large left pleural effusion.", top=4)["results"]
+    similarities = [hit["similarity"] for hit in found]
+    assert len(found) == 4
+    assert similarities == sorted(similarities, reverse=True)
+    test_studies = set(corpus.values("study_id", corpus.rows("test")))
+    assert {hit["study_id"] for hit in found} <= test_studies
+    file = tmp_path / "film.png"
+    Image.fromarray(corpus.films([0])[0, 0].numpy()).save(file)
+    by_film = sista.retrieve(run_path, corpus_path, image=file, top=2)["results"]
+    assert by_film[0]["report"] in corpus.reports()
+    with pytest.raises(SistaError, match="not both"):
+        sista.retrieve(run_path, corpus_path, image=file, text="x")
+
+
+def test_ground_equals_the_metric_region_by_region(run_path: Path, corpus_path: Path) -> None:
+    model, corpus = sista.load(run_path), Corpus.open(corpus_path)
+    result = ground_regions(model, corpus, corpus.rows("test"), limit=7)
+    assert len(result.hit) == 7
+    queries = [(row, region) for row in corpus.rows("test") for region in corpus.regions(int(row))][:7]
+    for (row, region), hit in zip(queries, result.hit, strict=True):
+        heat = model.heatmap(corpus.films([row])[0, 0].numpy(), region.phrase)
+        assert pointing_game(heat, region.mask) == pytest.approx(hit)
+    summary = result.summary()
+    assert 0 < summary["chance"] < 1
+    assert set(summary["pointing_game_per_finding"]) == {region.finding.split("/")[0] for _, region in queries}
+
+
+def test_ground_writes_the_map_of_one_film(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "film.png"
+    Image.fromarray(Corpus.open(corpus_path).films([0])[0, 0].numpy()).save(file)
+    result = sista.ground(run_path, image=file, phrase="cardiomegaly", out=tmp_path / "maps" / "heat.png")
+    heat = np.load(tmp_path / "maps" / "heat.npy")
+    assert heat[result["hottest"]["y"], result["hottest"]["x"]] == heat.max()
+    assert Image.open(tmp_path / "maps" / "heat.png").size == (64, 64)
