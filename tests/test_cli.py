@@ -57,7 +57,7 @@ def test_the_whole_way_by_commands(tmp_path: Path, capsys: pytest.CaptureFixture
     code, out, _ = run(capsys, "probe", "--model", model, "--data", corpus, "--shares", "[1.0]", "--draws", "[1]", "--json")
     assert code == 0
     assert set(json.loads(out.splitlines()[-1])["auroc"]) == {"1.0"}
-    code, out, _ = run(capsys, "check", "--data", corpus)
+    code, out, _ = run(capsys, "check", corpus)
     assert code == 0
     assert "120" in out
 
@@ -68,6 +68,13 @@ def test_config_file(tmp_path: Path, corpus_path: Path, capsys: pytest.CaptureFi
     code, out, _ = run(capsys, "pretrain", "--config", config, "--data", corpus_path, "--out", tmp_path / "run", "--json")
     assert code == 0
     assert json.loads(out.splitlines()[-1])["method"] == "identity"
+
+
+def test_a_switch_needs_no_value(run_path: Path, corpus_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for switch in (["--untrained"], ["--untrained", "true"]):
+        code, out, _ = run(capsys, "probe", "--model", run_path, *switch, "--data", corpus_path, "--shares", "[1.0]", "--json")
+        assert code == 0
+        assert json.loads(out)["untrained"] is True
 
 
 @pytest.mark.parametrize(

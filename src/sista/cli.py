@@ -17,6 +17,7 @@ VERBS = {
     "build": ("sista.archives.build:build", "build a corpus from an archive: sista build ARCHIVE --out DIR ..."),
     "check": ("sista.corpus.check:check", "count and check a corpus: text, duplicates, false negatives, leaks between splits"),
     "methods": ("sista.methods:methods", "list the methods, or the settings of one"),
+    "protocol": ("sista.protocols.explain:protocol", "list, explain and check the published protocols; write their id lists"),
     "pretrain": ("sista.training.pretrain:pretrain", "pre-train an image and a text encoder on a corpus"),
     "zeroshot": ("sista.inference.zero_shot:zeroshot", "classify films by prompts, without labels"),
     "probe": ("sista.transfer.probe:probe", "train a linear classifier on frozen features with 1, 10 and 100 % of the labels"),
@@ -24,6 +25,9 @@ VERBS = {
     "ground": ("sista.inference.grounding:ground", "show where on the film a phrase is, and score it against regions"),
     "demo": ("sista.benchmark.demo:demo", "build, pre-train and evaluate on procedural films, with a report in HTML"),
 }
+
+# the argument that may be given without its name, first: `sista check CORPUS`
+FIRST = {"check": "data", "methods": "name", "protocol": "name"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,6 +62,8 @@ def _run(verb: str, arguments: list[str]) -> dict[str, Any]:
     function = getattr(importlib.import_module(module), name)
     if verb == "build":
         return _run_build(function, arguments)
+    if verb in FIRST and arguments and not arguments[0].startswith("-"):
+        arguments = [f"--{FIRST[verb]}", *arguments]
     return function(**_parse(verb, arguments, function))
 
 
@@ -86,12 +92,24 @@ def _parse(
     parser.add_function_arguments(function, skip=skip or set())
     parser.epilog = "Every command takes --json: its last line of output is then one JSON object."
     try:
-        parsed = parser.parse_args(arguments)
+        parsed = parser.parse_args(_spelled_out(arguments, parser))
         values = parser.instantiate(parsed).as_dict()
     except (ArgumentError, TypeError) as error:
         raise SistaError(_explain(str(error), [option for action in parser._actions for option in action.option_strings])) from error
     values.pop("config", None)
     return {key: value for key, value in values.items() if not key.startswith("__")}
+
+
+def _spelled_out(arguments: list[str], parser: Any) -> list[str]:
+    """A switch without a value is on: `--text_only` becomes `--text_only true`."""
+    switches = {option for action in parser._actions if getattr(action, "_typehint", None) is bool for option in action.option_strings}
+    result = []
+    for place, argument in enumerate(arguments):
+        result.append(argument)
+        following = arguments[place + 1] if place + 1 < len(arguments) else "--"
+        if argument in switches and following.lower() not in ("true", "false"):
+            result.append("true")
+    return result
 
 
 def _explain(message: str, options: list[str]) -> str:
@@ -143,7 +161,7 @@ def _lines(value: Any, indent: str = "") -> list[str]:
             lines.append(f"{indent}{key}: {_short(item['value'])} [{_short(low)}, {_short(high)}]")
         elif isinstance(item, dict):
             lines += [f"{indent}{key}:", *_lines(item, indent + "  ")] if item else []
-        elif isinstance(item, list) and any(isinstance(entry, dict) for entry in item):
+        elif isinstance(item, list | tuple) and any(isinstance(entry, dict) or len(str(entry)) > 40 for entry in item):
             lines += [f"{indent}{key}:", *[f"{indent}  - " + "  ".join(_lines(entry)) for entry in item]]
         else:
             lines.append(f"{indent}{key}: {_short(item)}")

@@ -113,11 +113,14 @@ def test_the_zip_gives_the_same_studies(roots: tuple[Path, Path], zipped: Path, 
 def test_a_damaged_member_refuses_its_study(zipped: Path) -> None:
     texts = ZippedTexts(zipped)
     assert len(texts) == 5
+    assert "Hilar" in texts.read(57375967)
     data = bytearray(zipped.read_bytes())
-    data[data.find(b"s50414267.txt") + 13 + 3] ^= 0xFF
+    for name in (b"s50414267.txt", b"s57375967.txt"):  # one deflated, one stored
+        data[data.find(name) + len(name) + 3] ^= 0xFF
     zipped.write_bytes(bytes(data))
-    with pytest.raises(StudyRefused, match=r"unreadable report: s50414267\.txt"):
-        texts.read(50414267)
+    for number in (50414267, 57375967):
+        with pytest.raises(StudyRefused, match=rf"unreadable report: s{number}\.txt"):
+            texts.read(number)
 
 
 def test_labels_can_be_chosen_or_left(roots: tuple[Path, Path]) -> None:

@@ -29,7 +29,7 @@ BOXES = (
 )
 # The number of films per finding that the NIH gives for its release, as repeated by its data card at
 # https://huggingface.co/datasets/alkzar90/NIH-Chest-X-ray-dataset ("Label distribution on the dataset") and counted from the table with
-# zcat, cut and sort; 984 boxes on 880 films: Wang et al., CVPR 2017.
+# zcat, cut and sort; 984 boxes on 880 films: our own count of the released list.
 OFFICIAL = {
     "No Finding": 60361,
     "Infiltration": 19894,

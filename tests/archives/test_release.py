@@ -40,11 +40,13 @@ def test_a_table_that_is_not_as_released_is_named(tmp_path: Path, content: str, 
     assert all(word in str(caught.value) for word in words), caught.value
 
 
-def test_a_truncated_gzip_is_named(tmp_path: Path) -> None:
+def test_a_damaged_gzip_is_named(tmp_path: Path) -> None:
     path = text(tmp_path / "table.csv.gz", "image,label\n" + "a,1\n" * 500)
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(SistaError, match="download it again"):
-        read_columns(path, {"image": "image"})
+    whole = path.read_bytes()
+    for damaged in (whole[:40], whole[:20] + b"\xff" * 8 + whole[28:]):
+        path.write_bytes(damaged)
+        with pytest.raises(SistaError, match="download it again"):
+            read_columns(path, {"image": "image"})
 
 
 def test_a_missing_table_says_what_is_there_instead(tmp_path: Path) -> None:

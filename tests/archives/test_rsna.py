@@ -54,6 +54,11 @@ def test_the_table_alone_can_be_counted(tmp_path: Path) -> None:
     assert Rsna(text(tmp_path / "labels.csv.gz", TABLE)).counts()["rows"] == 8
 
 
+def test_another_target_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match="other values than 0 and 1"):
+        Rsna(text(tmp_path / "stage_2_train_labels.csv", TABLE.replace("5,5,1", "5,5,")))
+
+
 def test_another_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(SistaError, match="no column 'Target'"):
         Rsna(text(tmp_path / "stage_2_detailed_class_info.csv", "patientId,x,y,width,height,class\n"))

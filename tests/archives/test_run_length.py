@@ -41,7 +41,7 @@ def test_runs_go_down_the_columns() -> None:
     assert np.argwhere(mask).tolist() == [[0, 1], [2, 0], [3, 0]]
 
 
-@pytest.mark.parametrize("code", ["1", "1 2 3", "", "a b", "0 0", "-1 2", "10 3", "0 4 8 1"])
+@pytest.mark.parametrize("code", ["1", "1 2 3", "", "a b", "0 0", "-1 2", "10 3", "0 4 8 1", "99999999999999999999 1"])
 def test_codes_that_are_none_are_refused(code: str) -> None:
     with pytest.raises(ValueError):
         decode_run_length(code, 4, 3)

@@ -54,6 +54,7 @@ def test_counts_and_refusals(release: Path) -> None:
     archive = Siim(release, film_size=8)
     counts = archive.counts()
     assert (counts["rows"], counts["studies"], counts["positive_studies"], counts["negative_studies"]) == (8, 5, 3, 2)
+    assert counts["several_rows"] == 3
     assert counts["left_out"] == {"repeated row": 1, "-1 of a film with a mask": 1}
     reasons = refusals(archive)
     assert reasons[2].startswith(f"unreadable mask: {THREE}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("pydicom", reason="pydicom is not installed (extra `dicom`)")
+import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 
 NATIVE = {
     "Implicit VR Little Endian": uid.ImplicitVRLittleEndian,
@@ -130,21 +133,24 @@ def _compress(ds: Dataset, syntax: uid.UID, options: dict[str, Any]) -> None:
 
 
 def _by_gdcm(ds: Dataset, syntax: uid.UID) -> bytes:
+    """The frame as GDCM encodes it, by way of files: its objects in memory are freed twice by their Python wrappers."""
     gdcm = pytest.importorskip("gdcm", reason="python-gdcm is not installed")
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetByteStringValue(ds.PixelData)
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((ds.Columns, ds.Rows, 1))
-    image.SetDataElement(element)
-    photometric = gdcm.PhotometricInterpretation.GetPIType(ds.PhotometricInterpretation)
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(photometric))
-    image.SetPixelFormat(gdcm.PixelFormat(ds.SamplesPerPixel, ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(syntax))))
-    change.SetInput(image)
-    if not change.Change():
-        pytest.skip(f"GDCM cannot encode {syntax.name}")
-    fragments = change.GetOutput().GetDataElement().GetSequenceOfFragments()
-    return fragments.GetFragment(0).GetByteValue().GetBuffer().encode("utf-8", "surrogateescape")
+    with tempfile.TemporaryDirectory() as folder:
+        plain, changed = Path(folder) / "plain.dcm", Path(folder) / "changed.dcm"
+        ds.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+        ds.save_as(plain, enforce_file_format=True)
+        ds.file_meta.TransferSyntaxUID = syntax
+        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        reader.SetFileName(str(plain))
+        assert reader.Read()
+        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(syntax))))
+        change.SetInput(reader.GetImage())
+        if not change.Change():
+            pytest.skip(f"GDCM cannot encode {syntax.name}")
+        writer.SetFileName(str(changed))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+        encoded = pydicom.dcmread(changed)
+        ds.PhotometricInterpretation = encoded.PhotometricInterpretation
+        return get_frame(encoded.PixelData, 0, number_of_frames=1)

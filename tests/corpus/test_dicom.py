@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import multiprocessing
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_windowing
 
-from sista.corpus import radiograph
+from sista.corpus import dicom_gdcm, radiograph
 from sista.corpus.dicom import stored_pixels
 from sista.corpus.dicom_header import WHITE_LIST
 from sista.corpus.radiograph import Display, open_radiograph, read_radiograph, resize_film
@@ -207,7 +209,7 @@ def test_boxes_are_averaged_before_a_line_and_only_there(tmp_path: Path) -> None
 def test_a_jpeg_inside_dicom_is_reduced_by_its_dct(tmp_path: Path) -> None:
     path = saved(tmp_path, film(8, height=600, width=700), 8, uid.JPEGBaseline8Bit)
     reduced = open_radiograph(path, 64)
-    assert reduced.pixels.shape == (150, 175)
+    assert reduced.pixels.shape == (75, 88)  # 1/8: at least 5/4 of 55 x 64
     assert np.abs(resize_film(read_radiograph(path), 64)[0].astype(int) - resize_film(reduced.pixels, 64)[0]).mean() < 1
 
 
@@ -263,6 +265,34 @@ def test_a_missing_package_says_what_to_install(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("sista.corpus.dicom_samples.find_spec", lambda name: None)
     with pytest.raises(StudyRefused, match=r"missing package: .* needs python-gdcm; pip install 'sista\[dicom\]'"):
         read_radiograph(path)
+
+
+def test_a_frame_that_ends_gdcm_ends_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, film(12), 12, uid.JPEGLosslessSV1)
+    read_radiograph(path)
+    first = dicom_gdcm.HELPER.process
+    assert first is not None
+    first.kill()
+    first.wait()
+    np.testing.assert_array_equal(stored_pixels(path), film(12))  # a new helper
+    second = dicom_gdcm.HELPER.process
+    assert second is not None
+    assert second.pid != first.pid
+    monkeypatch.setattr(dicom_gdcm, "PATIENCE", -1.0)  # no time at all: the helper is killed while it decodes
+    second.send_signal(signal.SIGSTOP)
+    with pytest.raises(StudyRefused, match=r"unreadable pixel data: .*film\.dcm \(the JPEG frame ended or held up GDCM\)"):
+        read_radiograph(path)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(stored_pixels(path), film(12))
+
+
+def test_films_are_read_in_forked_processes(tmp_path: Path) -> None:
+    path = saved(tmp_path, film(12), 12, uid.JPEGLSLossless)
+    expected = read_radiograph(path)
+    context = multiprocessing.get_context("fork")
+    with context.Pool(2) as pool:
+        for pixels in pool.map(read_radiograph, [path] * 4):
+            np.testing.assert_array_equal(pixels, expected)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real DICOM files are not beside this checkout")

@@ -200,7 +200,7 @@ def check(start: int, stop: int) -> dict[str, Any]:
         "outcomes": dict(Counter(line["outcome"] for line in lines).most_common()),
         "slowest_s": round(max(line["seconds"] for line in lines), 2),
         "peak_mb": round(max(line["megabytes"] for line in lines)),
-        "faults": [(line["seed"], line["fault"]) for line in lines if line["fault"]],
+        "faults": [(line["seed"], line["fault"][:200]) for line in lines if line["fault"]],
         "slow": [(line["seed"], round(line["seconds"], 1)) for line in lines if line["seconds"] > SECONDS],
     }
     print(json.dumps(summary))
@@ -223,6 +223,35 @@ def test_150_mutated_films_are_read_or_refused() -> None:
 @pytest.mark.slow
 def test_2000_mutated_films_are_read_or_refused() -> None:
     _hold(check(0, 2000), 2000)
+
+
+LARGEST = """
+import resource, sys
+from pathlib import Path
+from sista.corpus.radiograph import open_radiograph
+print(open_radiograph(Path(sys.argv[1])).pixels.size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["native 12 bit", "native signed", "deflated", "RGBA PNG", "progressive RGB JPEG", "JPEG 2000", "JPEG-LS"])
+def test_the_largest_films_that_are_read_need_less_than_a_gigabyte(kind: str, tmp_path: Path) -> None:
+    side = 6300 if kind in ("JPEG 2000", "JPEG-LS") else 9990
+    ramp = (np.arange(side, dtype=np.uint32)[:, None] // 7 + np.arange(side, dtype=np.uint32) // 5).astype(np.uint16) & 4095
+    path = tmp_path / "film"
+    if kind == "RGBA PNG":
+        Image.fromarray((ramp >> 4).astype(np.uint8)).convert("RGBA").save(path, "PNG", compress_level=1)
+    elif kind == "progressive RGB JPEG":
+        Image.fromarray((ramp >> 4).astype(np.uint8)).convert("RGB").save(path, "JPEG", progressive=True, subsampling=0)
+    else:
+        syntaxes = {"deflated": "Deflated Explicit VR Little Endian", "JPEG 2000": "JPEG 2000 Lossless", "JPEG-LS": "JPEG-LS Lossless"}
+        pixels, bits = (ramp.astype(np.int16), 16) if kind == "native signed" else (ramp, 12)
+        path.write_bytes(to_bytes(dataset(pixels, bits), SYNTAXES[syntaxes.get(kind, "Explicit VR Little Endian")]))
+    done = subprocess.run([sys.executable, "-c", LARGEST, str(path)], capture_output=True, text=True, check=True)
+    size, megabytes = map(int, done.stdout.split())
+    print(f"{kind}: {megabytes} MB")
+    assert size == side * side
+    assert megabytes < MEGABYTES
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from sista.corpus import radiograph
+from sista.corpus.pixels import box_factor, box_means, crop_borders
 from sista.corpus.radiograph import decode_film, encode_film, open_radiograph, read_radiograph, resize_film, resize_mask, to_uint8
 from sista.corpus.study import StudyRefused
 
@@ -122,3 +123,48 @@ def test_masks_shrink_by_majority() -> None:
     mask[10:30, 20:] = True
     small = resize_mask(mask, 20, 20)
     np.testing.assert_array_equal(small, mask[::2, ::2])
+
+
+def test_black_borders_are_cropped_on_request() -> None:
+    film = np.full((80, 100), 3, dtype=np.uint8)
+    film[10:70, 25:90] = GRAY[:60, :1] // 2 + 60
+    film[2, 5] = 255  # a speck is no film
+    cropped, (x, y) = crop_borders(film)
+    assert (x, y) == (25, 10)
+    np.testing.assert_array_equal(cropped, film[10:70, 25:90])
+    for whole in (np.zeros((9, 9), dtype=np.uint16), GRAY + np.uint8(0)):
+        cropped, (x, y) = crop_borders(whole)
+        assert cropped.shape[1] == whole.shape[1]
+        assert x == 0
+    dark = np.zeros((9, 9), dtype=np.uint8)
+    assert crop_borders(dark)[0].shape == (9, 9)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "i2"])
+def test_box_means_are_means(kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(np.iinfo(kind).min, np.iinfo(kind).max, (23, 31)).astype(kind)
+    means = box_means(pixels, 4)
+    assert means.shape == (5, 7)
+    for row in range(5):
+        for column in range(7):
+            box = pixels[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+            assert abs(means[row, column] - box.astype(float).mean()) < 0.01
+
+
+def test_box_factors_leave_enough_and_prefer_to_drop_nothing() -> None:
+    assert box_factor(3056, 2544, 256) == 4
+    assert box_factor(600, 700, 100) == 2  # 3 would drop a column
+    assert box_factor(3000, 2500, None) == 1
+    assert box_factor(500, 400, 256) == 1
+    for height, width, size in ((2991, 2430, 224), (3007, 2999, 128), (4280, 3520, 512)):
+        factor = box_factor(height, width, size)
+        assert min(height, width) // factor >= 2 * size
+        assert max(height % factor / height, width % factor / width) * size < 0.5
+
+
+def test_a_progressive_jpeg_of_endless_scans_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(GRAY).save(tmp_path / "a.jpg", progressive=True)
+    assert read_radiograph(tmp_path / "a.jpg").shape == GRAY.shape
+    monkeypatch.setattr(radiograph, "MAX_SCANS", 3)
+    with pytest.raises(StudyRefused, match=r"decompression bomb: .*a\.jpg \(JPEG of [0-9]+ scans, at most 3\)"):
+        read_radiograph(tmp_path / "a.jpg")

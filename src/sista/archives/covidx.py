@@ -22,7 +22,8 @@ class Covidx(Release):
 
     Read: the label files, `patient file class source` separated by spaces or by commas (with or without a header; the source may be
     missing), of the Kaggle releases (train.txt, val.txt, test.txt) or of COVID-Net (train_COVIDx9A.txt ...); films in `train/`,
-    `val/`, `test/`. Which classes there are depends on the release, so `counts()` says it.
+    `val/`, `test/`. Which classes there are depends on the release, so `counts()` says it. The source, which can give the label away, is
+    kept as the study's `scanner`.
     Left out: a second row of the same file in one list; films of train whose patient stands in valid or test too, and of valid in test.
 
     Licence: that of each source (see the Kaggle page); several forbid commercial use.
@@ -126,7 +127,7 @@ class Covidx(Release):
 def _read_list(path: Path) -> pd.DataFrame:
     """patient, file, label (lower case) and source of each line; the class is found from the end, for file names may hold spaces."""
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(_text_of(path).splitlines(), start=1):
         fields = [field.strip() for field in line.split(",")] if "," in line else line.split()
         if not line.strip():
             continue
@@ -144,3 +145,10 @@ def _read_list(path: Path) -> pd.DataFrame:
         raise SistaError(f"{path}: no line with a film; expected `patient file class source`")
     frame = pd.DataFrame(rows, columns=["patient", "file", "label", "source"])
     return frame.astype("string[pyarrow]")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise SistaError(f"{path}: not a readable text file ({error}); download it again") from None

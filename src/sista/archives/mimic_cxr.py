@@ -50,8 +50,9 @@ class MimicCxr(Release):
         path = self.find("mimic-cxr-2.0.0-metadata.csv")
         numbers = {"subject": "subject_id", "study": "study_id", "date": "StudyDate", "time": "StudyTime"}
         frame = read_columns(path, {"film": "dicom_id", "view": "ViewPosition"}, numbers)
-        if frame[["subject", "study"]].isna().any(axis=None):
-            raise SistaError(f"{path}: rows without subject_id or study_id; download it again")
+        ids = frame[["subject", "study"]]
+        if not ((ids % 1 == 0) & ids.gt(0) & ids.lt(2**53)).all(axis=None):
+            raise SistaError(f"{path}: rows whose subject_id or study_id is no whole number; download it again")
         self._rows = len(frame)
         twice = frame["film"].duplicated()
         frame = frame[~twice].reset_index(drop=True)

@@ -140,7 +140,7 @@ class Nih(Release):
             return None
         if None in files:
             raise SistaError(f"{self.root}: only one of train_val_list.txt and test_list.txt is there; put both there, or neither")
-        train, test = (pd.Index(path.read_text().split()) for path in files if path is not None)
+        train, test = (pd.Index(path.read_text(encoding="utf-8", errors="replace").split()) for path in files if path is not None)
         if both := sorted(train.intersection(test)):
             raise SistaError(f"{self.root}: {len(both)} image(s) in both official lists ({', '.join(both[:3])}); download them again")
         fractions = (1 - valid_fraction, valid_fraction, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class OpenI(Release):
         ids = Counter(report.study_id for report in self.reports)
         if again := [study for study, count in ids.items() if count > 1]:
             raise SistaError(f"{self.root}: {len(again)} report id(s) twice ({', '.join(again[:3])}); keep one copy of the release there")
-        self._views = {} if projections is None else _read_projections(Path(projections))
+        self._views = {} if projections is None else self._read_projections(Path(projections))
 
     def __len__(self) -> int:
         return len(self.reports)
@@ -126,8 +127,14 @@ class OpenI(Release):
                         if member.size > _LARGEST:
                             raise SistaError(f"{self.root}: {member.name} has {member.size:,} bytes; no report is that long")
                         yield f"{self.root}:{member.name}", file.read()
-        except (tarfile.TarError, OSError, EOFError) as error:
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise SistaError(f"{self.root}: cannot be read as a tar file ({error}); download it again") from None
+
+    def _read_projections(self, path: Path) -> dict[str, str]:
+        if not path.is_file():
+            raise SistaError(f"{path}: no such file; projections is a CSV with columns filename and projection")
+        frame = read_columns(self._noted(path), {"film": "filename", "projection": "projection"})
+        return {_key(film): _VIEWS.get(view.lower(), view) for film, view in zip(frame["film"], frame["projection"], strict=True)}
 
     def _path_of(self, image: str) -> Path:
         assert self.images is not None
@@ -141,7 +148,7 @@ def _read_report(name: str, data: bytes) -> OpenIReport:
         if b"<!ENTITY" in data:
             raise ElementTree.ParseError("it declares entities")
         root = ElementTree.fromstring(data)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise SistaError(f"{name}: not a readable XML report ({error}); download it again") from None
     uid = root.find("uId")
     if uid is None or not uid.get("id"):
@@ -154,13 +161,6 @@ def _read_report(name: str, data: bytes) -> OpenIReport:
     terms = {kind: tuple((term.text or "").strip() for term in root.iter(kind)) for kind in ("major", "automatic")}
     images = tuple(dict.fromkeys(image.get("id") or "" for image in root.iter("parentImage")))
     return OpenIReport(uid.get("id") or "", sections, terms["major"], terms["automatic"], images)
-
-
-def _read_projections(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        raise SistaError(f"{path}: no such file; projections is a CSV with columns filename and projection")
-    frame = read_columns(path, {"film": "filename", "projection": "projection"})
-    return {_key(film): _VIEWS.get(view.lower(), view) for film, view in zip(frame["film"], frame["projection"], strict=True)}
 
 
 def _key(image: str) -> str:

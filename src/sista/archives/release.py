@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def read_columns(
         )
     except UnicodeDecodeError as error:
         raise SistaError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); download it again") from None
-    except (ValueError, OSError, EOFError, pd.errors.ParserError) as error:
+    except (ValueError, OSError, EOFError, zlib.error, pd.errors.ParserError) as error:
         raise SistaError(f"{path}: cannot be read as a table ({str(error).strip() or type(error).__name__}); download it again") from None
     frame = frame.rename(columns=ours)
     for own in text:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sista.archives.release import Release, RowGroups, existing, read_columns
 from sista.corpus.study import Film, Region, Study
+from sista.errors import SistaError
 
 PNEUMONIA = "Pneumonia"
 
@@ -38,6 +39,8 @@ class Rsna(Release):
         self.images = Path(images) if images is not None else path.parent / "stage_2_train_images"
         frame = read_columns(path, {"patient": "patientId"}, {name: name for name in ("x", "y", "width", "height")} | {"target": "Target"})
         self._rows = len(frame)
+        if not frame["target"].isin([0.0, 1.0]).all():
+            raise SistaError(f"{path}: column 'Target' holds other values than 0 and 1; download it again")
         twice = frame.duplicated()
         frame = frame[~twice].reset_index(drop=True)
         self._patients = RowGroups(frame["patient"])

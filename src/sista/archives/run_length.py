@@ -17,7 +17,10 @@ def decode_run_length(code: str, height: int, width: int, form: str = "relative"
     """
     if form not in FORMS:
         raise ValueError(f"form {form!r}: expected one of {', '.join(FORMS)}")
-    numbers = np.array([int(word) for word in code.split()], dtype=np.int64)
+    words = [int(word) for word in code.split()]
+    if any(abs(word) > height * width for word in words):
+        raise ValueError(f"a number beyond the {height * width} pixels of a film of {width} x {height}")
+    numbers = np.array(words, dtype=np.int64)
     if not len(numbers) or len(numbers) % 2:
         raise ValueError(f"{len(numbers)} numbers; expected pairs")
     first, lengths = numbers[::2], numbers[1::2]

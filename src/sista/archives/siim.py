@@ -45,6 +45,7 @@ class Siim(Release):
         self.images = Path(images) if images is not None else path.parent
         frame = read_columns(path, {"image": "ImageId", "code": "EncodedPixels"})
         self._rows = len(frame)
+        self._several = int((frame["image"].value_counts() > 1).sum())
         twice = frame.duplicated()
         frame = frame[~twice].reset_index(drop=True)
         self._films = RowGroups(frame["image"])
@@ -52,7 +53,6 @@ class Siim(Release):
         self._masked = ~frame["code"].isin(["-1", ""]).to_numpy(dtype=bool)
         masks = np.bincount(self._films.codes, weights=self._masked, minlength=len(self._films)).astype(int)
         self._positive = masks > 0
-        self._several = int((self._films.sizes > 1).sum())
         self._left_out = {
             "repeated row": int(twice.sum()),
             "-1 of a film with a mask": int(((self._films.sizes > masks) & self._positive).sum()),

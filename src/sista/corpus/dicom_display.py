@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sista.corpus.dicom_header import FilmHeader
-from sista.corpus.pixels import box_factor, box_means, luminance
+from sista.corpus.pixels import box_factor, box_means, luminance, strips
 
 PERCENTILES = (0.5, 99.5)  # of the film, without its padding, that become black and white
 
@@ -63,11 +63,13 @@ class Shades:
         factor = box_factor(samples.shape[0], samples.shape[1], size) if self.reducible else 1
         lowest = self.header.lowest
         if factor == 1:
-            index = samples if lowest == 0 else (samples.astype(np.int32) - lowest)
-            table, words = self._table(index)
-            return (table[index] if index.dtype.kind == "u" else np.take(table, index)), words
+            table, words = self._table(samples)
+            shown = np.empty(samples.shape, table.dtype)
+            for rows in strips(samples):
+                np.take(table, samples[rows].astype(np.int64) - lowest, out=shown[rows])
+            return shown, words
         means = box_means(samples, factor)
-        curve = self.curve or self._by_percentile(np.rint(means).astype(np.int64) - lowest)
+        curve = self.curve or self._by_percentile(np.rint(means))
         assert curve.line is not None
         slope, offset = self._slope()
         gray = curve.shade(means * np.float32(slope) + np.float32(offset))
@@ -78,10 +80,10 @@ class Shades:
         slope = float(values[-1] - values[0]) / max(1, len(values) - 1)
         return slope, float(values[0]) - slope * lowest
 
-    def _table(self, index: np.ndarray) -> tuple[np.ndarray, str]:
+    def _table(self, samples: np.ndarray) -> tuple[np.ndarray, str]:
         if self.window == "none":
             return self._plain_table()
-        curve = self.curve or self._by_percentile(index)
+        curve = self.curve or self._by_percentile(samples)
         shade = curve.shade(self.values)
         table = _to_gray(1 - shade if self.inverted else shade)
         table[self.padding] = 0
@@ -99,8 +101,10 @@ class Shades:
             "" if whole else f" / {scale:g}"
         )
 
-    def _by_percentile(self, index: np.ndarray) -> Curve:
-        counts = np.bincount(index.reshape(-1), minlength=len(self.values))[: len(self.values)]
+    def _by_percentile(self, samples: np.ndarray) -> Curve:
+        counts = np.zeros(len(self.values), dtype=np.int64)
+        for rows in strips(samples):
+            counts += np.bincount(samples[rows].astype(np.int64).reshape(-1) - self.header.lowest, minlength=len(counts))
         counts[self.padding] = 0
         order = np.argsort(self.values, kind="stable")
         total = np.cumsum(counts[order])

@@ -43,7 +43,7 @@ _PIXEL_DATA, _FLOAT_PIXELS = 0x7FE00010, (0x7FE00008, 0x7FE00009)
 _UNDEFINED = 0xFFFFFFFF
 MAX_HEADER_READS = 200_000  # some 100,000 elements; a header of a film has a few hundred
 MAX_HEADER_BYTES = 64_000_000
-MAX_INFLATED = 600_000_000  # bytes of a deflated file
+MAX_INFLATED = 250_000_000  # bytes of a deflated file
 
 
 class Bounded:
@@ -113,7 +113,6 @@ def read_header(file: BinaryIO, source: Path) -> FilmHeader:
     """The header of a DICOM file with or without preamble; raises `StudyRefused` for anything but a film's header with pixels behind it."""
     from pydicom.datadict import tag_for_keyword
     from pydicom.filereader import read_dataset
-    from pydicom.uid import UID
 
     bounded = Bounded(file, MAX_HEADER_READS, MAX_HEADER_BYTES)
     file.seek(128)
@@ -121,7 +120,7 @@ def read_header(file: BinaryIO, source: Path) -> FilmHeader:
     wanted: list[Any] = [tag_for_keyword(keyword) for keyword in _PARSED]
     meta = read_dataset(bounded, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2, specific_tags=[0x00020010])  # type: ignore[arg-type]
     syntax = str(meta.get("TransferSyntaxUID", "") or _guess(bounded))
-    if syntax == UID("1.2.840.10008.1.2.1.99"):
+    if syntax == "1.2.840.10008.1.2.1.99":
         bounded = Bounded(_inflate(file, source), MAX_HEADER_READS, MAX_HEADER_BYTES)
     implicit, little = syntax == "1.2.840.10008.1.2", syntax != "1.2.840.10008.1.2.2"
 
@@ -133,13 +132,13 @@ def read_header(file: BinaryIO, source: Path) -> FilmHeader:
         return bool(stopped)
 
     elements = read_dataset(bounded, implicit, little, stop_when=at_pixels, specific_tags=wanted)  # type: ignore[arg-type]
-    kind = UID(str(elements.get("SOPClassUID", ""))).name
+    kind = known_name(str(elements.get("SOPClassUID", "")))
     if "Rows" not in elements or "Columns" not in elements:
-        raise StudyRefused(f"no image: {source} (DICOM without rows and columns: {_plain(kind)})")
+        raise StudyRefused(f"no image: {source} (DICOM without rows and columns: {kind})")
     if stopped and stopped[0][0] in _FLOAT_PIXELS:
         raise StudyRefused(f"no film: {source} (its samples are floating-point numbers)")
     if not stopped or stopped[0][0] != _PIXEL_DATA:
-        raise StudyRefused(f"no pixel data: {source} (a DICOM header alone: {_plain(kind)})")
+        raise StudyRefused(f"no pixel data: {source} (a DICOM header alone: {kind})")
     _, vr, length = stopped[0]
     bounded.seek(bounded.tell() + (12 if vr in ("OB", "OW", "UN", "OF", "OL", "OV") else 8))
     return _checked(elements, source, syntax, bounded, vr or "OW", None if length == _UNDEFINED else length)
@@ -227,13 +226,17 @@ def _guess(file: Bounded) -> str:
 
 
 def _inflate(file: BinaryIO, source: Path) -> BinaryIO:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    data = inflater.decompress(file.read(), MAX_INFLATED)
-    if inflater.unconsumed_tail:
-        raise StudyRefused(f"decompression bomb: {source} (inflates to more than {MAX_INFLATED:,} bytes)")
-    return io.BytesIO(data)
+    inflater, data = zlib.decompressobj(-zlib.MAX_WBITS), io.BytesIO()
+    while not inflater.eof and (chunk := inflater.unconsumed_tail or file.read(1 << 20)):
+        data.write(inflater.decompress(chunk, 1 << 24))
+        if data.tell() > MAX_INFLATED:
+            raise StudyRefused(f"decompression bomb: {source} (inflates to more than {MAX_INFLATED:,} bytes)")
+    data.seek(0)
+    return data
 
 
-def _plain(name: str) -> str:
-    """A name out of the DICOM dictionary; a UID that is not in it says nothing and is not shown."""
-    return "of an unknown class" if not name or name[0].isdigit() else name
+def known_name(uid: str) -> str:
+    """The name of a UID in the DICOM dictionary; one that is not in it may hold anything, so that it is never shown."""
+    from pydicom.uid import UID_dictionary
+
+    return UID_dictionary[uid][0] if uid in UID_dictionary else "of an unknown class"

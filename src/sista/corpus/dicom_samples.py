@@ -1,9 +1,10 @@
-"""The stored samples of one DICOM frame: sizes checked first, then decoded by pydicom with Pillow, OpenJPEG or GDCM."""
+"""The stored samples of one DICOM frame: sizes checked first, then decoded by pydicom with Pillow or OpenJPEG, or by GDCM."""
 
 from __future__ import annotations
 
 import io
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,32 +17,24 @@ import numpy as np
 from PIL import Image
 
 from sista.corpus.dicom_codestream import MAX_SCANS, read_codestream
-from sista.corpus.dicom_header import Bounded, FilmHeader
-from sista.corpus.pixels import luminance
+from sista.corpus.dicom_header import Bounded, FilmHeader, known_name
+from sista.corpus.pixels import enough_to_resize, luminance
 from sista.corpus.study import StudyRefused
 
-JPEG_8_BIT = "1.2.840.10008.1.2.4.50"
-JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+JPEG_8_BIT, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
+JPEG_LS, JPEG_LS_NEAR = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"
 RLE = "1.2.840.10008.1.2.5"
 NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
-CODECS: dict[str, tuple[tuple[str, str], ...]] = {
-    JPEG_8_BIT: (("pillow", "PIL"),),
-    JPEG_EXTENDED: (("pillow", "PIL"),),
-    "1.2.840.10008.1.2.4.57": (("gdcm", "gdcm"),),
-    "1.2.840.10008.1.2.4.70": (("gdcm", "gdcm"),),
-    "1.2.840.10008.1.2.4.80": (("gdcm", "gdcm"),),
-    "1.2.840.10008.1.2.4.81": (("gdcm", "gdcm"),),
-    "1.2.840.10008.1.2.4.90": (("pylibjpeg", "openjpeg"), ("gdcm", "gdcm")),
-    "1.2.840.10008.1.2.4.91": (("pylibjpeg", "openjpeg"), ("gdcm", "gdcm")),
-    "1.2.840.10008.1.2.4.201": (("pylibjpeg", "openjpeg"),),
-    "1.2.840.10008.1.2.4.202": (("pylibjpeg", "openjpeg"),),
-    "1.2.840.10008.1.2.4.203": (("pylibjpeg", "openjpeg"),),
-    RLE: (("pydicom", "pydicom"),),
+CODECS: dict[str, tuple[str, str, str]] = {
+    JPEG_8_BIT: ("pillow", "PIL", "pillow"),
+    JPEG_EXTENDED: ("pillow", "PIL", "pillow"),  # of 8 bits; of 12 by GDCM
+    **dict.fromkeys((f"1.2.840.10008.1.2.4.{last}" for last in (57, 70, 80, 81)), ("gdcm", "gdcm", "python-gdcm")),
+    **dict.fromkeys((f"1.2.840.10008.1.2.4.{last}" for last in (90, 91, 201, 202, 203)), ("pylibjpeg", "openjpeg", "pylibjpeg-openjpeg")),
+    RLE: ("pydicom", "pydicom", "pydicom"),
 }
-"""Transfer syntax -> pydicom's decoding plugins and the package of each, best first."""
+"""Transfer syntax -> decoder (pydicom's plugin, or GDCM in its helper), the module that it needs, and the package to install."""
 
 LOSSY = {JPEG_8_BIT, JPEG_EXTENDED} | {f"1.2.840.10008.1.2.4.{last}" for last in (81, 91, 203)}
-PACKAGES = {"openjpeg": "pylibjpeg-openjpeg", "gdcm": "python-gdcm", "PIL": "pillow", "pydicom": "pydicom"}
 
 
 def stored_samples(header: FilmHeader, source: Path, frame: int, limit: int, factor_size: int | None = None) -> np.ndarray:
@@ -56,9 +49,7 @@ def stored_samples(header: FilmHeader, source: Path, frame: int, limit: int, fac
     if values > allowed:
         raise StudyRefused(f"too many pixels: {source} ({header.columns} x {header.rows} x {header.samples}, at most {allowed:,} samples)")
     if compressed and header.syntax not in CODECS:
-        from pydicom.uid import UID
-
-        raise StudyRefused(f"unsupported transfer syntax: {source} ({UID(header.syntax).name})")
+        raise StudyRefused(f"unsupported transfer syntax: {source} ({known_name(header.syntax)})")
     if not compressed:
         return _aligned(_gray(*_decode(header, source, _native_frame(header, source, frame), "")), header)
     return _within_bits(_compressed_samples(header, source, frame, factor_size), header, source)
@@ -74,11 +65,12 @@ def _compressed_samples(header: FilmHeader, source: Path, frame: int, factor_siz
         _check_codestream(header, source, encoded)
     if factor_size is not None and header.bits_allocated == 8 and header.syntax in (JPEG_8_BIT, JPEG_EXTENDED) and header.samples == 1:
         image = Image.open(io.BytesIO(encoded), formats=("JPEG",))
-        image.draft("L", (2 * factor_size, 2 * factor_size))
+        image.draft("L", enough_to_resize(header.columns, header.rows, factor_size))
         return np.asarray(image)
-    if header.syntax == JPEG_EXTENDED and header.bits_allocated == 16:
-        return _extended_12_bit(header, source, encoded)
-    samples = _gray(*_decode(header, source, encoded, _plugin(header, source)))
+    plugin = _plugin(header, source)
+    if plugin == "gdcm":
+        return _gray(_by_gdcm(header, source, encoded, read_codestream(encoded).bits), header.photometric)
+    samples = _gray(*_decode(header, source, encoded, plugin))
     return _aligned(samples, header) if header.syntax == RLE else samples
 
 
@@ -168,33 +160,34 @@ def _decode(header: FilmHeader, source: Path, data: bytes, plugin: str) -> tuple
     return samples, str(meta["photometric_interpretation"])
 
 
-def _extended_12_bit(header: FilmHeader, source: Path, encoded: bytes) -> np.ndarray:
-    """JPEG Extended of 12 bits by GDCM itself: pydicom has no free plugin for it."""
+def _by_gdcm(header: FilmHeader, source: Path, encoded: bytes, bits: int) -> np.ndarray:
+    """Samples by GDCM; `bits` is the codestream's own precision, which decides how wide JPEG-LS samples come back."""
+    from sista.corpus.dicom_gdcm import HELPER
+
+    jpeg_ls = header.syntax in (JPEG_LS, JPEG_LS_NEAR)
+    wide = bits > 8 if jpeg_ls else header.bits_allocated == 16
+    format_ = {
+        "syntax": header.syntax,
+        "columns": header.columns,
+        "rows": header.rows,
+        "samples": header.samples,
+        "photometric": header.photometric,
+        "bits_allocated": 16 if wide else 8,
+        "bits_stored": bits if jpeg_ls else header.bits_stored,
+        "signed": int(header.signed),
+    }
     try:
-        import gdcm
-    except ImportError:
-        raise StudyRefused(f"missing package: {source} (JPEG Extended of 12 bits needs python-gdcm; pip install 'sista[dicom]')") from None
-    if header.samples != 1 or read_codestream(encoded).bits != 12:
-        raise StudyRefused(f"lying header: {source} (16 bits allocated, JPEG Extended of 8 bits or in colour)")
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(encoded)
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((header.columns, header.rows, 1))
-    image.SetDataElement(element)
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, 12, 11, int(header.signed)))
-    with quiet():
-        data = image.GetBuffer().encode("utf-8", "surrogateescape")
-    if len(data) < 2 * header.rows * header.columns:
-        raise StudyRefused(f"unreadable pixel data: {source} (JPEG Extended that GDCM cannot decode)")
-    samples = np.frombuffer(data, np.int16 if header.signed else np.uint16, header.rows * header.columns)
-    return samples.reshape(header.rows, header.columns)
+        data = HELPER.decode(encoded, format_)
+    except ValueError as error:
+        raise StudyRefused(f"unreadable pixel data: {source} ({one_line(error)})") from None
+    shape = (header.rows, header.columns) + ((3,) if header.samples == 3 else ())
+    kind = np.dtype(f"{'i' if header.signed else 'u'}{2 if wide else 1}")
+    count = math.prod(shape)
+    if len(data) < count * kind.itemsize:
+        raise StudyRefused(f"unreadable pixel data: {source} (GDCM gives {len(data):,} bytes for {count:,} samples)")
+    samples = np.frombuffer(data, kind, count).reshape(shape)
+    down = 8 * kind.itemsize - (bits if jpeg_ls else header.bits_stored)
+    return (samples << down) >> down if header.signed and down > 0 else samples
 
 
 def _gray(samples: np.ndarray, photometric: str) -> np.ndarray:
@@ -229,27 +222,18 @@ def _aligned(samples: np.ndarray, header: FilmHeader) -> np.ndarray:
 
 
 def _plugin(header: FilmHeader, source: Path) -> str:
-    for name, package in CODECS[header.syntax]:
-        if find_spec(package) is not None:
-            return name
-    from pydicom.uid import UID
-
-    needed = " or ".join(PACKAGES[package] for _, package in CODECS[header.syntax])
-    raise StudyRefused(f"missing package: {source} ({UID(header.syntax).name} needs {needed}; pip install 'sista[dicom]')")
+    twelve_bits = header.syntax == JPEG_EXTENDED and header.bits_allocated == 16
+    decoder, module, package = CODECS[JPEG_LS if twelve_bits else header.syntax]
+    if find_spec(module) is None:
+        raise StudyRefused(f"missing package: {source} ({known_name(header.syntax)} needs {package}; pip install 'sista[dicom]')")
+    return decoder
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings and no log lines of pydicom and GDCM meanwhile: what matters of them is in the refusal."""
+    """No warnings and no log lines of pydicom meanwhile: what matters of them is in the refusal."""
     logger = logging.getLogger("pydicom")
     level = logger.level
-    try:
-        import gdcm
-
-        for stop in (gdcm.Trace.DebugOff, gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff):
-            stop()
-    except ImportError:
-        pass
     logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():

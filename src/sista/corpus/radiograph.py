@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from sista.corpus.pixels import enough_to_resize, strips
 from sista.corpus.study import StudyRefused
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 film; the largest detectors give some 4,300 x 3,500
@@ -71,8 +72,8 @@ def read_radiograph(source: Path | np.ndarray, display: Display = Display()) -> 
 def open_radiograph(source: Path | np.ndarray, size: int | None = None, display: Display = Display()) -> Radiograph:
     """Like `read_radiograph`, with the source's width and height and, of DICOM, what its pixels mean.
 
-    With `size`, a JPEG much larger than that is decoded at 1/2, 1/4 or 1/8 by its DCT, never below twice `size` on its short side;
-    DICOM is averaged in whole boxes before windowing where its display is a line, by the same rule.
+    With `size`, the long side that the film will have, a JPEG much larger than that is decoded at 1/2, 1/4 or 1/8 by its DCT, never below
+    5/4 of the final film; DICOM is averaged in whole boxes before windowing where its display is a line (docs/films.md).
     """
     if isinstance(source, np.ndarray):
         if source.ndim != 2 or source.dtype not in (np.uint8, np.uint16) or not source.size:
@@ -109,7 +110,7 @@ def _read_picture(file: BinaryIO, source: Path, size: int | None, display: Displ
                 raise StudyRefused(f"too many pixels: {source} ({width} x {height}, at most {MAX_PIXELS:,})")
             if image.format == "JPEG":
                 _check_scans(image, file, source)
-                image.draft("L", (width, height) if size is None else (2 * size, 2 * size))
+                image.draft("L", (width, height) if size is None else enough_to_resize(width, height, size))
             image.load()
             return Radiograph(_gray(image), width, height)
     except Image.DecompressionBombError:
@@ -121,9 +122,12 @@ def _read_picture(file: BinaryIO, source: Path, size: int | None, display: Displ
 
 
 def _check_scans(image: Image.Image, file: BinaryIO, source: Path) -> None:
-    """Each scan of a progressive JPEG goes over the whole film, so a small file of very many scans would take for ever."""
+    """A progressive JPEG keeps all coefficients (2 bytes each) and goes over the whole film once a scan: both are bounded."""
     if not image.info.get("progressive"):
         return
+    width, height = image.size
+    if width * height * len(image.getbands()) > 3 * MAX_PIXELS:
+        raise StudyRefused(f"too many pixels: {source} (progressive JPEG of {width} x {height} x {len(image.getbands())})")
     here = file.tell()
     file.seek(0)
     scans = file.read().count(b"\xff\xda")
@@ -141,17 +145,16 @@ def _gray(image: Image.Image) -> np.ndarray:
     width, height = image.size
     deep = image.mode.startswith("I")
     gray = np.empty((height, width), dtype=np.uint16 if deep else np.uint8)
-    rows = max(1, (1 << 22) // width)
-    for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(height, top + rows)))
+    for rows in strips(gray):
+        strip = image.crop((0, rows.start, width, rows.stop))
         strip.info = image.info  # the transparent colour
         if deep:
-            gray[top : top + rows] = np.clip(np.asarray(strip), 0, 65535)
+            gray[rows] = np.clip(np.asarray(strip), 0, 65535)
             continue
         if "A" in strip.mode or "transparency" in image.info:
             strip = strip.convert("RGBA")
             strip = Image.alpha_composite(Image.new("RGBA", strip.size, (0, 0, 0, 255)), strip)
-        gray[top : top + rows] = np.asarray(strip.convert("RGB").convert("L"))
+        gray[rows] = np.asarray(strip.convert("RGB").convert("L"))
     return gray
 
 

@@ -81,6 +81,13 @@ class _Inert:
     def __setstate__(self, _: Any) -> None: ...
 
 
+class _PlainDict:
+    """Stands in for subclasses of dict (Lightning's AttributeDict, say), which torch fills item by item: a plain dict."""
+
+    def __new__(cls, *_: Any) -> dict:  # type: ignore[misc]
+        return {}
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file or a torch checkpoint, whatever else is in it; no code of the file runs.
 
@@ -104,7 +111,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             strangers = get_unsafe_globals_in_checkpoint(path)
         except ValueError:  # the format before torch 1.6
             strangers = []
-        with safe_globals([(_Inert, name) for name in strangers]):
+        with safe_globals([(_PlainDict if name.lower().endswith("dict") else _Inert, name) for name in strangers]):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, AttributeError, TypeError, KeyError, ValueError) as error:
         convert = f"save_file({{k: v.contiguous() for k, v in torch.load('{path.name}', weights_only=False)['state_dict'].items()}}, ...)"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sista.protocols import covidx, nih, object_cxr, published, rsna, siim
+from sista.protocols import benchx_data, nih, published, rsna
 from sista.protocols.draws import shuffle_split, stratified_rows, two_shuffles
 from sista.protocols.protocol import Protocol, Sizes, Task
-from sista.protocols.release import DataSet, Release, Table
+from sista.protocols.release import DataSet, Release
 from sista.protocols.split_list import SplitList
 from sista.protocols.tasks import BENCHX_CLASSIFICATION, BENCHX_SEGMENTATION
 
@@ -54,92 +54,6 @@ def _without_first_lines(release: Release, cases: pd.DataFrame, sizes: Sizes) ->
     return SplitList(whole.train[1:], whole.valid[1:], whole.test[1:], "as coded", {"read-as-header": first}, whole.notes)
 
 
-def _siim_cases(release: Release) -> pd.DataFrame:
-    """PNG copy of stage 1: positives by name, then negatives by name, then test, as BenchX globs them."""
-    import pandas as pd
-
-    parts = []
-    for folder, frame in {"train": release.table, **release.companions}.items():
-        name = frame["new_filename"].astype(str)
-        part = pd.DataFrame({"id": name.str.removesuffix(".png"), "positive": frame["has_pneumo"].astype(int), "released": folder})
-        order = ["positive", "id"] if folder == "train" else ["id"]
-        parts.append(
-            part.sort_values(order, ascending=[False, True][-len(order) :], key=lambda c: c if c.name == "positive" else c + ".png")
-        )
-    joined = pd.concat(parts).set_index("id")
-    positive = joined["positive"]
-    return joined.assign(subject=joined.index, stratum=positive.astype(str), Pneumothorax=positive.astype(float)).drop(columns="positive")
-
-
-def _vindr_cases(release: Release) -> pd.DataFrame:
-    """Images in ascending order; positive unless all three readers found nothing. No patient is released."""
-    import pandas as pd
-
-    parts = []
-    for folder, frame in {"train": release.table, **release.companions}.items():
-        found = (frame["class_name"] != "No finding").groupby(frame["image_id"].astype(str), sort=True).max()
-        parts.append(pd.DataFrame({"released": folder, "stratum": found.astype(str), "any finding": found.astype(float)}))
-    joined = pd.concat(parts).rename_axis("id")
-    return joined.assign(subject=joined.index)
-
-
-def _tbx_cases(release: Release) -> pd.DataFrame:
-    """Images in ascending order of file name, stratified by `target`."""
-    target = release.table.groupby(release.table["fname"].astype(str), sort=True)["target"].first()
-    index = target.index.str.rsplit(".", n=1).str[0].rename("id")
-    frame = target.astype(str).to_frame("stratum").set_index(index)
-    return frame.assign(subject=index, tuberculosis=(frame["stratum"] == "tb").astype(float))
-
-
-def _images(release: Release, cases: pd.DataFrame) -> dict[str, int]:
-    if "released" not in cases.columns:
-        return {"images": len(cases)}
-    return {f"{name} images": int((cases["released"] == name).sum()) for name in ("train", *release.companions)}
-
-
-_SIIM_COLUMNS = ("new_filename", "ImageId", "has_pneumo")
-_SIIM = DataSet(
-    "SIIM-ACR Pneumothorax, PNG copy of stage 1",
-    Table("stage_1_train_images.csv", _SIIM_COLUMNS, text=("new_filename", "ImageId")),
-    {"test": Table("stage_1_test_images.csv", _SIIM_COLUMNS, text=("new_filename", "ImageId"))},
-    _siim_cases,
-    _images,
-    {"train images": 10_675, "test images": 1_372},
-    "kaggle.com/datasets/vbookshelf/pneumothorax-chest-xray-images-and-masks",
-)
-_VINDR = DataSet(
-    "VinDr-CXR 1.0.0",
-    Table("annotations_train.csv", ("image_id", "class_name"), text=("image_id",)),
-    {"test": Table("annotations_test.csv", ("image_id", "class_name"), text=("image_id",))},
-    _vindr_cases,
-    _images,
-    {"train images": 15_000, "test images": 3_000},
-    "physionet.org/content/vindr-cxr/1.0.0",
-)
-_TBX = DataSet(
-    "TBX11K simplified",
-    Table("data.csv", ("fname", "target"), text=("fname",)),
-    {},
-    _tbx_cases,
-    _images,
-    {"images": 8_399},
-    "kaggle.com/datasets/vbookshelf/tbx11k-simplified",
-)
-_CXR4_FILE = {name: Table(f"{name}.txt", covidx.FIELDS, headerless=True) for name in ("train", "val", "test")}
-_CXR4 = DataSet(
-    "COVIDx CXR-4",
-    _CXR4_FILE["train"],
-    {"val": _CXR4_FILE["val"], "test": _CXR4_FILE["test"]},
-    covidx.cases,
-    covidx.count_files,
-    {"train images": 67_863, "val images": 8_473, "test images": 8_482},
-    "kaggle.com/datasets/andyczhao/covidx-cxr2 (version with val.txt)",
-)
-_OBJECT = replace(
-    object_cxr.DATA,
-    companions={**object_cxr.DATA.companions, "test": Table("test.csv", ("annotation",), text=("annotation",))},
-    counts={"train images": 8_000, "dev images": 1_000, "test images": 1_000},
-)
 _NO_PATIENT = "the release names no patient"
 _SHARES = "stratified train_test_split(test_size=0.99 or 0.9, random_state=42): neither nested nor by patient"
 
@@ -164,6 +78,7 @@ PROTOCOLS = (
         "not the official test set",
         status="substitute",
         lists=nih.MRM_LISTS,
+        with_lists="exact",
         shares="MRM's train_1.txt and train_10.txt, of unknown origin",
         coded_share=None,
     ),
@@ -181,7 +96,7 @@ PROTOCOLS = (
     ),
     _protocol(
         "benchx-siim",
-        _SIIM,
+        benchx_data.SIIM,
         "test: stage 1 test; valid: as many of train, stratified, train_test_split of seed 42 on positives by name, then negatives by name",
         Sizes(9_303, 1_372, 1_372),
         _official_test,
@@ -190,7 +105,7 @@ PROTOCOLS = (
     ),
     _protocol(
         "benchx-objectcxr",
-        _OBJECT,
+        benchx_data.OBJECT,
         "train.csv, dev.csv and test.csv as released",
         Sizes(8_000, 1_000, 1_000),
         _as_released,
@@ -199,7 +114,7 @@ PROTOCOLS = (
     ),
     _protocol(
         "benchx-covidx",
-        _CXR4,
+        benchx_data.CXR4,
         "train.txt, val.txt and test.txt as released, without the first line of each",
         Sizes(67_862, 8_472, 8_481),
         _without_first_lines,
@@ -209,7 +124,7 @@ PROTOCOLS = (
     ),
     _protocol(
         "benchx-covidx-corrected",
-        _CXR4,
+        benchx_data.CXR4,
         "train.txt, val.txt and test.txt as released, every line",
         Sizes(67_863, 8_473, 8_482),
         _as_released,
@@ -220,7 +135,7 @@ PROTOCOLS = (
     ),
     _protocol(
         "benchx-tbx11k",
-        _TBX,
+        benchx_data.TBX,
         "file names in ascending order; 70/15/15 by two stratified train_test_split of seed 42: train, valid, test",
         Sizes(5_879, 1_260, 1_260),
         _halved,
@@ -230,8 +145,8 @@ PROTOCOLS = (
     ),
     _protocol(
         "benchx-vindr",
-        _VINDR,
-        "test: annotations_test.csv; valid: as many of train, stratified by any finding, train_test_split of seed 42 on ids in ascending order",
+        benchx_data.VINDR,
+        "test: annotations_test.csv; valid: as many of train, stratified by any finding, train_test_split of seed 42, ids ascending",
         Sizes(12_000, 3_000, 3_000),
         _official_test,
         (_task(BENCHX_CLASSIFICATION, ("28 findings",), scores=published.VINDR_BENCHX_AUROC),),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sista.corpus.study import SPLITS
 from sista.protocols.protocol import Protocol
 from sista.protocols.release import Release
 from sista.protocols.split_list import SplitList
@@ -15,39 +13,34 @@ if TYPE_CHECKING:
 
 
 def check_counts(protocol: Protocol, release: Release, cases: pd.DataFrame, split: SplitList) -> dict:
-    """{"release": counts, "split": sizes, "differs": [...], "in two subsets": ..., "verdict": one line}.
+    """Counts of the release and sizes of the split here, those that differ from the published ones, leaks, and a verdict of one line.
 
-    A count is {"published", "here", "difference"}; "here" is None where the file that it is counted in is not at hand.
+    "differs" is {name: {"here", "published", "difference"}}; a published count whose file is not at hand stands under "not counted".
     """
-    here = protocol.data.count(release, cases)
-    release_counts = {name: _compare(count, here.get(name)) for name, count in protocol.data.counts.items()}
-    release_counts |= {name: _compare(None, count) for name, count in here.items() if name not in protocol.data.counts}
-    sizes = {name: _compare(protocol.sizes.as_dict()[name], split.sizes[name]) for name in SPLITS}
-    differs = [_line(name, entry) for name, entry in {**release_counts, **sizes}.items() if entry["difference"]]
-    absent = [name for name, entry in release_counts.items() if entry["here"] is None]
-    patients = split.in_two(cases["subject"].to_dict()) if (cases["subject"] != cases.index).any() else None
+    counts = protocol.data.count(release, cases)
+    published = {**protocol.data.counts, **{f"{name} ids": size for name, size in protocol.sizes.as_dict().items()}}
+    here = {**counts, **{f"{name} ids": size for name, size in split.sizes.items()}}
+    differs = {
+        name: {"here": here[name], "published": count, "difference": here[name] - count}
+        for name, count in published.items()
+        if name in here and here[name] != count
+    }
+    absent = [name for name in published if name not in here]
+    subject_of = dict(zip(cases.index.astype(str), cases["subject"].astype(str), strict=True))
+    named = any(one != subject for one, subject in subject_of.items())
     return {
-        "release": release_counts,
-        "split": sizes,
+        "verdict": _verdict(len(differs), len(absent), split),
+        "release": counts,
+        "split": split.sizes,
         "differs": differs,
-        "not counted (file not at hand)": absent,
+        "not counted": absent,
         "images in two subsets": split.in_two(),
-        "patients in two subsets": patients if patients is not None else "the tables at hand name no patient",
-        "verdict": _verdict(differs, absent, split),
+        "patients in two subsets": split.in_two(subject_of) if named else "the tables at hand name no patient",
     }
 
 
-def _compare(published: int | None, here: int | None) -> dict[str, int | None]:
-    both = published is not None and here is not None
-    return {"published": published, "here": here, "difference": here - published if both else None}  # type: ignore[operator]
-
-
-def _line(name: str, entry: Mapping[str, int | None]) -> str:
-    return f"{name}: {entry['here']:,} here, {entry['published']:,} published ({entry['difference']:+,})"
-
-
-def _verdict(differs: list[str], absent: list[str], split: SplitList) -> str:
-    first = f"{len(differs)} count(s) differ from the published ones" if differs else "every count at hand equals the published one"
-    second = f"; {len(absent)} could not be counted" if absent else ""
+def _verdict(differs: int, absent: int, split: SplitList) -> str:
+    first = f"{differs} count(s) differ from the published ones" if differs else "every count at hand equals the published one"
+    second = f"; {absent} could not be counted, their file is not at hand" if absent else ""
     leak = sum(split.in_two().values())
     return f"{first}{second}; split: {split.status}" + (f"; LEAK: {leak:,} image(s) in two subsets" if leak else "")

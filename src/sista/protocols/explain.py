@@ -67,7 +67,7 @@ def describe(protocol: Protocol) -> dict:
         "data set": protocol.data.name,
         "citation": protocol.citation,
         "status": protocol.status,
-        "status means": STATUS[protocol.status],
+        "status means": STATUS[protocol.status] + _with_lists(protocol),
         "split": protocol.split,
         "sizes": protocol.sizes.as_dict(),
         "sizes reported elsewhere": protocol.reported.as_dict() if protocol.reported else {},
@@ -98,4 +98,8 @@ def _task(task: Any) -> dict:
 
 def _line(protocol: Protocol) -> str:
     sizes = " / ".join(f"{size:,}" for size in protocol.sizes.as_dict().values())
-    return f"{protocol.data.name}: {', '.join(task.name for task in protocol.tasks)}; {sizes}; {protocol.status}"
+    return f"{protocol.data.name}: {', '.join(task.name for task in protocol.tasks)}; {sizes}; {protocol.status}{_with_lists(protocol)}"
+
+
+def _with_lists(protocol: Protocol) -> str:
+    return f" ({protocol.with_lists} with the authors' lists beside the table)" if protocol.with_lists else ""

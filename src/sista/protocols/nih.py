@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,14 +46,14 @@ def cases(release: Release) -> pd.DataFrame:
 def official(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
     """The official lists beside the table, or a substitute: whole patients to the official sizes. There is no official validation set."""
     if {"train", "test"} <= set(release.lists):
-        return from_lists(release, cases)
+        return from_lists(release, cases, {"train": sizes.train, "test": sizes.test})
     return _substitute(cases, sizes, "nih-official", "train_val_list.txt and test_list.txt")
 
 
 def _kad(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
     if not {"train", "test"} <= set(release.lists):
         return _substitute(cases, sizes, "kad-nih", "train_val_list.txt and test_list.txt")
-    lists = from_lists(release, cases)
+    lists = from_lists(release, cases, {"train": sizes.train + sizes.valid, "test": sizes.test})
     rest = cases.loc[list(lists.train)]
     here = sizes_for(len(rest), Sizes(sizes.train, sizes.valid, 0))
     split = np.array(whole_patients(rest["subject"].tolist(), here, "kad-nih"))
@@ -64,17 +65,22 @@ def _kad(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
 def released_or_substitute(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
     """Three lists of the authors beside the table, or a substitute: whole patients to the published sizes."""
     if set(SPLITS) <= set(release.lists):
-        return from_lists(release, cases)
+        return from_lists(release, cases, sizes.as_dict())
     return _substitute(cases, sizes, "mrm-nih", "DatasetsSplits/NIH_ChestX-ray of github.com/RL4M/MRM-pytorch")
 
 
-def from_lists(release: Release, cases: pd.DataFrame) -> SplitList:
-    """The lists as they are; SistaError for an id that the table lacks."""
+def from_lists(release: Release, cases: pd.DataFrame, expected: Mapping[str, int]) -> SplitList:
+    """The lists as they are; SistaError for an id that the table lacks, or, with the whole table, for lists of other sizes."""
     lists = {split: release.lists.get(split, ()) for split in SPLITS}
     for split, ids in lists.items():
         unknown = [one for one in ids if one not in cases.index]
         if unknown:
             raise SistaError(f"the {split} list beside the table has {len(unknown):,} id(s) that the table lacks, such as {unknown[0]!r}")
+    found = {split: len(lists[split]) for split in expected}
+    if len(cases) == sum(expected.values()) and found != dict(expected):
+        raise SistaError(
+            f"id lists beside the table have {found} ids, expected {dict(expected)}: do lists of another protocol lie in this folder?"
+        )
     used = {one for ids in lists.values() for one in ids}
     rest = tuple(one for one in cases.index if one not in used)
     notes = ("ids as in the authors' list files beside the table",)
@@ -126,11 +132,12 @@ PROTOCOLS = (
         tasks=(NIH_FINE_TUNING,),
         defects=("no validation set: papers cut their own from the 86,524", "positives are commoner in test than in train", _LABELS),
         lists=_OFFICIAL,
+        with_lists="exact",
     ),
     Protocol(
         name="kad-nih",
         data=DATA,
-        citation="Zhang et al., Knowledge-enhanced visual-language pre-training (KAD), Nature Communications 2023; sizes also in G2D's appendix",
+        citation="Zhang et al., Knowledge-enhanced visual-language pre-training (KAD), Nature Communications 2023; sizes: G2D appendix",
         status="substitute",
         split="test: the official list; train and valid: whole patients of train_val_list.txt in the order of a SHA-256",
         sizes=Sizes(77_872, 8_652, 25_596),
@@ -150,5 +157,6 @@ PROTOCOLS = (
         tasks=(MRM_FINE_TUNING,),
         defects=("not the official test set: figures on the 25,596 and on these 22,433 films are not comparable", _LABELS),
         lists=MRM_LISTS,
+        with_lists="exact",
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sista.protocols.draws import shuffle_split, sizes_for
-from sista.protocols.protocol import Protocol, Sizes
+from sista.protocols.protocol import Protocol, Sizes, Status
 from sista.protocols.release import DataSet, Release, Table
 from sista.protocols.split_list import SplitList
 from sista.protocols.tasks import OBJECT_CXR_DETECTION
@@ -34,12 +34,12 @@ def cases(release: Release) -> pd.DataFrame:
     return pd.concat([file_cases(release.table, "train"), *(file_cases(frame, name) for name, frame in release.companions.items())])
 
 
-def _shuffled(release: Release, cases: pd.DataFrame, sizes: Sizes, test_size: float | int, status: str) -> SplitList:
+def _shuffled(release: Release, cases: pd.DataFrame, sizes: Sizes, test_size: float | int, status: Status) -> SplitList:
     ids = cases.index[: len(release.table)].tolist()
     train, valid = shuffle_split(ids, test_size, seed=0)
     test = tuple(name for name in cases.index if name.startswith("dev/"))
     notes = () if test else (_NO_TEST,)
-    return SplitList(tuple(train), tuple(valid), test, "as coded" if status == "as coded" else "substitute", notes=notes)
+    return SplitList(tuple(train), tuple(valid), test, status, notes=notes)
 
 
 def _as_coded(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:

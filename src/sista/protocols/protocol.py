@@ -19,7 +19,7 @@ STATUS = {
     "exact": "the authors' rule on the released table gives the published sizes, or their own lists lie beside the table",
     "as coded": "the authors' released code to the letter, with what it leaks or drops, or although its sizes are not those reported",
     "corrected": "sizes as published, without the leak: no image and no patient in two subsets",
-    "substitute": "the published split does not follow from public ids: a deterministic one of the published sizes, other ids than the authors'",
+    "substitute": "the published ids do not follow from public ids: deterministic ones of the published sizes, not the authors'",
 }
 
 
@@ -78,6 +78,7 @@ class Protocol:
     sizes        as published; `reported` where the paper says otherwise than the code does
     coded_share  (train ids in drawn order, their strata, share) -> ids: the authors' own 1 % and 10 % draw, None where it depends on
                  the state of a generator that no one recorded
+    lists        split -> names of the authors' id list files, looked for beside the table; `with_lists` is the status when they are there
     """
 
     name: str
@@ -93,3 +94,4 @@ class Protocol:
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shares: str = ""
     coded_share: Callable[[Sequence[str], Sequence[str], float], tuple[str, ...]] | None = None
+    with_lists: Status | None = None

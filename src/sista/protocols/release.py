@@ -83,7 +83,7 @@ def refuse_other_columns(columns: Sequence[str], table: Table, where: str, data_
     if missing:
         found = ", ".join(map(str, list(columns)[:8])) + (", ..." if len(columns) > 8 else "")
         raise SistaError(
-            f"{where} is not {table.file} of {data_set}: no column {', '.join(repr(column) for column in missing)}; it has {found or 'none'}"
+            f"{where} is not {table.file} of {data_set}: no column {', '.join(repr(column) for column in missing)}; found {found or 'none'}"
         )
 
 
@@ -94,12 +94,13 @@ def _read(table: Table, path: Path, data_set: str) -> pd.DataFrame:
         if path.name.endswith(".json"):
             frame = pd.DataFrame(json.loads(path.read_text()))
         elif table.headerless:
-            frame = pd.read_csv(path, sep=" ", header=None, dtype=str)
-            if frame.shape[1] != len(table.columns):
+            fields = pd.read_csv(path, sep=" ", header=None, nrows=1).shape[1]
+            if fields != len(table.columns):
                 raise SistaError(
-                    f"{path} is not {table.file} of {data_set}: {frame.shape[1]} field(s) separated by spaces, expected "
-                    f"{len(table.columns)} ({', '.join(table.columns)}) and no header"
+                    f"{path} is not {table.file} of {data_set}: {fields} field(s) separated by spaces, expected {len(table.columns)} "
+                    f"({', '.join(table.columns)}) and no header"
                 )
+            frame = pd.read_csv(path, sep=" ", header=None, dtype=str)
             frame.columns = pd.Index(table.columns)
         else:
             header = pd.read_csv(path, nrows=0).columns

@@ -20,7 +20,7 @@ _MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
 
 
 def cases(release: Release) -> pd.DataFrame:
-    """One row per `patientId` (an image), in ascending order as pandas groups; the subject is the NIH patient where the mapping is there."""
+    """One row per `patientId` (an image), ascending as pandas groups; the subject is the NIH patient where the mapping is there."""
     import pandas as pd
 
     target = release.table.groupby("patientId", sort=True)["Target"].max()
@@ -91,7 +91,7 @@ PROTOCOLS = (
     Protocol(
         name="mgca-rsna-classify",
         data=DATA,
-        citation=f"{_MGCA}; preprocess_rsna_data in mgca/preprocess/rsna.py; also cited by BenchX",
+        citation=f"{_MGCA}; preprocess_rsna_data in mgca/preprocess/rsna.py",
         status="as coded",
         split="ids in ascending order; train_test_split(test_size=0.3, random_state=0), the 30 % halved with the same seed: test, valid",
         sizes=Sizes(18_678, 4_003, 4_003),

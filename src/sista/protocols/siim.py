@@ -30,7 +30,8 @@ def cases(release: Release) -> pd.DataFrame:
 def _as_coded(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
     rows = two_shuffles(release.table["ImageId"].tolist(), 0.3, seed=0)
     train, test, valid = (tuple(dict.fromkeys(ids)) for ids in rows)
-    note = f"drawn by row: {len(rows[0]):,} / {len(rows[2]):,} / {len(rows[1]):,} rows of {len(release.table):,}; the lists hold distinct images"
+    counts = " / ".join(f"{len(rows[k]):,}" for k in (0, 2, 1))
+    note = f"drawn by row: {counts} rows of {len(release.table):,}; the lists hold distinct images"
     return SplitList(train, valid, test, "as coded", notes=(note,))
 
 

@@ -99,7 +99,7 @@ BENCHX_CLASSIFICATION = Task(
     preprocessing="resize to 224",
     head="one linear layer, encoder trained along",
     loss="binary cross-entropy, cross-entropy for COVIDx",
-    optimiser="grid search per method and data set; e.g. MGCA on NIH: Adam, learning rate 1e-5, batch 32, warm-up 50 steps then cosine, seed 42",
+    optimiser="grid search per method and data set; MGCA on NIH: Adam, learning rate 1e-5, batch 32, warm-up 50 steps, cosine, seed 42",
 )
 BENCHX_SEGMENTATION = Task(
     name="segmentation",
@@ -108,5 +108,5 @@ BENCHX_SEGMENTATION = Task(
     preprocessing="resize to 512",
     head="UperNet on a frozen encoder",
     loss="as mmsegmentation's UperNet",
-    optimiser="e.g. ResNet-50 on SIIM: AdamW, 1e-3, weight decay 0.05, batch 8, 20,000 steps (1,500 of warm-up, linear decay), best mean Dice",
+    optimiser="ResNet-50 on SIIM: AdamW, 1e-3, weight decay 0.05, batch 8, 20,000 steps (1,500 of warm-up), best mean Dice",
 )

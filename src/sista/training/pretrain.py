@@ -47,7 +47,7 @@ def pretrain(
         data: a corpus, as `sista build` writes it.
         out: a new folder, or that of the same run interrupted.
         method: how films and reports are aligned; `sista methods` lists them.
-        settings: the method's own settings; `sista methods --name NAME` lists them.
+        settings: the method's own settings; `sista methods NAME` lists them.
         teacher: whose report similarity decides which pairs are no negatives: tfidf, labels, oracle or hf:NAME.
         model: the encoders.
         optimizer: AdamW and its schedule.

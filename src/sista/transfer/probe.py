@@ -62,7 +62,7 @@ def probe(
     rows = np.concatenate([corpus.rows(split) for split in ("train", "valid", "test")])
     begin = time.perf_counter()
     features = film_features(pretrained, corpus, rows, chosen, choose_precision(precision, chosen))
-    results = probe_features(features, corpus, rows, truth[rows], names, shares, draws, seed)
+    results, refused = probe_features(features, corpus, rows, truth[rows], names, shares, draws, seed)
     return {
         "task": "probe",
         "model": str(model),
@@ -74,6 +74,7 @@ def probe(
         "seed": seed,
         "auroc": {f"{share:g}" if share < 1 else "1.0": result.macro.as_dict() for share, result in results.items()},
         "per_share": {f"{share:g}": result.as_dict() for share, result in results.items()},
+        "refused": {f"{share:g}": reason for share, reason in refused.items()},
         "seconds": round(time.perf_counter() - begin, 1),
         "versions": versions(),
     }
@@ -100,13 +101,25 @@ def probe_features(
     shares: list[float],
     draws: list[int],
     seed: int = 0,
-) -> dict[float, ShareResult]:
-    """`probe_curve` on features of corpus rows, refusing splits that cannot be probed."""
+) -> tuple[dict[float, ShareResult], dict[float, str]]:
+    """`probe_curve` on features of corpus rows; and why, of the shares that are too small to teach anything.
+
+    Raises `SistaError` when a split is missing or no share can be learnt from.
+    """
     splits = corpus.values("split", rows)
     for split in ("train", "valid", "test"):
         if not (splits == split).any():
             raise SistaError(f"corpus {corpus.path} has no film in split {split!r}; a probe needs train, valid and test: build with --fractions")
-    return probe_curve(features, truth, corpus.values("subject_id", rows), splits, shares=shares, draws=draws, seed=seed, names=names)
+    subjects = corpus.values("subject_id", rows)
+    results, refused = {}, {}
+    for share, count in zip(shares, draws, strict=True):
+        try:
+            results |= probe_curve(features, truth, subjects, splits, shares=[share], draws=[count], seed=seed, names=names)
+        except SistaError as error:
+            refused[share] = str(error)
+    if not results:
+        raise SistaError(next(iter(refused.values())))
+    return results, refused
 
 
 def label_table(corpus: Corpus, names: list[str], uncertain: str = "unknown") -> np.ndarray:

@@ -18,7 +18,7 @@ from sista.models.backbone import open_backbone
 from sista.models.image_encoder import ImageEncoder
 from sista.models.precision import autocast, choose_device, choose_precision
 from sista.transfer.decoders import Segmenter, choose_decoder
-from sista.transfer.segment_fit import Fitted, FitSettings, fit
+from sista.transfer.segment_fit import FitSettings, Fitted, fit
 from sista.transfer.segment_scores import Floats, finding_scores, macro_dice, pixel_counts, validation_score
 from sista.transfer.segment_shares import (
     describe_share,
@@ -154,7 +154,7 @@ class Segmentation:
             torch.manual_seed(seed)
             encoder = copy.deepcopy(self.encoder) if self.tune else self.encoder
             segmenter = Segmenter(encoder, len(self.films.findings), self.decoder, tune=self.tune, precision=self.precision)
-            segmenter.to(self.device, memory_format=torch.channels_last)
+            segmenter.to(self.device).to(memory_format=torch.channels_last)
 
             def read(some: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
                 generator = torch.Generator().manual_seed(seed * 1_000_003 + step)

@@ -37,7 +37,7 @@ def dice_or_empty(counts: Floats) -> Floats:
 
 
 def pooled_dice(counts: Floats) -> float:
-    """Dice of all pixels of all films taken together, [n,3]: false positives on healthy films count. 0 where nothing is true or predicted."""
+    """Dice of all pixels of all films together, [n,3]: false positives on healthy films count. 0 where nothing is true or predicted."""
     predicted, true, both = counts.sum(axis=0)
     return float(2 * both / (predicted + true)) if predicted + true else 0.0
 

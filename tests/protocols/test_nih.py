@@ -1,0 +1,53 @@
+"""The real NIH tables: every count of the release, the split sizes on the real patients, and the patients behind RSNA's ids."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sista.protocols import assign, protocol, protocol_named
+from sista.protocols.assign import cases_of, release_of
+from sista.protocols.check import check_counts
+
+NIH = Path(__file__).parents[2] / "../shared/data/nih"
+TABLE = NIH / "tables/Data_Entry_2017_v2020.csv.gz"
+pytestmark = pytest.mark.skipif(not TABLE.exists(), reason=f"the NIH table is not at {TABLE}")
+
+
+@pytest.fixture(scope="module")
+def release():
+    return release_of(protocol_named("mrm-nih"), TABLE)
+
+
+@pytest.fixture(scope="module")
+def cases(release):
+    return cases_of(protocol_named("mrm-nih"), release)
+
+
+@pytest.mark.parametrize("name", ["nih-official", "kad-nih", "mrm-nih", "benchx-nih"])
+def test_every_count_of_the_release_and_of_the_split_holds(name, release, cases):
+    chosen = protocol_named(name)
+    split = chosen.rule(release, cases, chosen.sizes)
+    check = check_counts(chosen, release, cases, split)
+    assert split.status == "substitute"
+    assert "SUBSTITUTE" in split.notes[0]
+    assert check["differs"] == {}
+    assert check["not counted"] == []
+    assert set(check["patients in two subsets"].values()) == {0}
+
+
+def test_ids_of_the_substitute_are_pinned_and_the_subsets_alike(cases):
+    result = protocol("mrm-nih", TABLE)
+    assert result["checksum"].startswith("e3f3ea1e5ac69b62")
+    counts = result["check"]["release"]
+    assert (counts["films"], counts["patients"], counts["boxes"], counts["no finding"]) == (112_120, 30_805, 984, 60_361)
+    split = assign("mrm-nih", TABLE)
+    share = {name: cases.loc[list(split[name]), "Infiltration"].mean() for name in ("train", "valid", "test")}
+    assert max(share.values()) - min(share.values()) < 0.03
+
+
+def test_one_nih_patient_owns_several_rsna_ids():
+    """What the protocols say of RSNA: its patientId is an image, and patients straddle."""
+    films = pd.read_csv(NIH / "images.csv").dropna(subset="rsna_id")
+    ids = films.groupby("patient_id")["rsna_id"].nunique()
+    assert (len(films), len(ids), int((ids > 1).sum())) == (339, 275, 47)
