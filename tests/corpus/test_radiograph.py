@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sista.corpus import radiograph
-from sista.corpus.pixels import box_factor, box_means, crop_borders
+from sista.corpus.pixels import box_factor, box_means, crop_borders, jpeg_draft
 from sista.corpus.radiograph import decode_film, encode_film, open_radiograph, read_radiograph, resize_film, resize_mask, to_uint8
 from sista.corpus.study import StudyRefused
 
@@ -126,18 +126,17 @@ def test_masks_shrink_by_majority() -> None:
 
 
 def test_black_borders_are_cropped_on_request() -> None:
-    film = np.full((80, 100), 3, dtype=np.uint8)
+    film = np.full((280, 300), 3, dtype=np.uint8)
     film[10:70, 25:90] = GRAY[:60, :1] // 2 + 60
+    film[40, 50] = 3
     film[2, 5] = 255  # a speck is no film
     cropped, (x, y) = crop_borders(film)
     assert (x, y) == (25, 10)
     np.testing.assert_array_equal(cropped, film[10:70, 25:90])
-    for whole in (np.zeros((9, 9), dtype=np.uint16), GRAY + np.uint8(0)):
-        cropped, (x, y) = crop_borders(whole)
-        assert cropped.shape[1] == whole.shape[1]
-        assert x == 0
-    dark = np.zeros((9, 9), dtype=np.uint8)
-    assert crop_borders(dark)[0].shape == (9, 9)
+    for whole in (np.zeros((9, 9), dtype=np.uint16), film[10:70, 25:90]):
+        cropped, moved = crop_borders(whole)
+        assert moved == (0, 0)
+        np.testing.assert_array_equal(cropped, whole)
 
 
 @pytest.mark.parametrize("kind", ["u1", "u2", "i2"])
@@ -149,6 +148,15 @@ def test_box_means_are_means(kind: str) -> None:
         for column in range(7):
             box = pixels[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
             assert abs(means[row, column] - box.astype(float).mean()) < 0.01
+
+
+def test_jpeg_is_reduced_as_far_as_its_final_size_and_its_edge_allow() -> None:
+    assert jpeg_draft(2544, 3056, 256) == (318, 382)
+    assert jpeg_draft(2544, 3056, 512) == (636, 764)
+    assert jpeg_draft(700, 600, 64) == (175, 150)  # 1/8 would end in half a box
+    assert jpeg_draft(300, 300, 256) == (300, 300)
+    assert jpeg_draft(300, 300, None) == (300, 300)
+    assert jpeg_draft(1, 60000, 64) == (1, 60000)
 
 
 def test_box_factors_leave_enough_and_prefer_to_drop_nothing() -> None:

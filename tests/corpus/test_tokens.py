@@ -115,3 +115,37 @@ def test_an_empty_text_has_its_special_tokens() -> None:
     batch = TokenStore.from_texts([""], TOKENIZER).collate([0])
     assert batch["pieces"].tolist() == [[TOKENIZER.cls_id, TOKENIZER.sep_id]]
     assert not batch["word_mask"].any()
+
+
+def test_some_sentences_are_whole_sentences_in_their_order(store: TokenStore) -> None:
+    whole = store[0]
+    seen = set()
+    for seed in range(30):
+        part = whole.some_sentences(np.random.default_rng(seed))
+        kept = tuple(np.unique(whole.word_sentence[np.isin(whole.word_type, part.word_type)]).tolist())
+        inside = np.isin(whole.word_sentence, kept)
+        np.testing.assert_array_equal(part.word_type, whole.word_type[inside])
+        np.testing.assert_array_equal(part.word_weight, whole.word_weight[inside])
+        np.testing.assert_array_equal(part.pieces, whole.pieces[np.isin(whole.piece_sentence, kept)])
+        assert part.piece_word.max() == len(part.word_type) - 1
+        assert set(part.word_sentence) == set(range(len(kept)))
+        for piece, word in zip(part.pieces, part.piece_word, strict=True):
+            if word >= 0:
+                assert part.word_type[word] in whole.word_type[whole.piece_word[whole.pieces == piece]]
+        seen.add(kept)
+    assert (0, 1, 2) in seen
+    assert {len(kept) for kept in seen} == {1, 2, 3}
+
+
+def test_one_sentence_stays(store: TokenStore) -> None:
+    assert store[1].some_sentences(np.random.default_rng(0)) is store[1] or len(store[1].pieces) > 0
+    np.testing.assert_array_equal(store[1].some_sentences(np.random.default_rng(0)).pieces, store[1].pieces)
+
+
+def test_collate_shortens_a_share_of_the_reports(store: TokenStore) -> None:
+    rows = [0, 2] * 50
+    never = store.collate(rows, np.random.default_rng(0), shuffle=False, shorten=0.0)["word_mask"].sum(1)
+    always = store.collate(rows, np.random.default_rng(0), shuffle=False, shorten=1.0)["word_mask"].sum(1)
+    half = store.collate(rows, np.random.default_rng(0), shuffle=False, shorten=0.5)["word_mask"].sum(1)
+    assert bool((always <= never).all())
+    assert int((always < never).sum()) > int((half < never).sum()) > 10

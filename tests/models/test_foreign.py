@@ -232,11 +232,13 @@ def test_read_state_opens_wrappers_and_runs_nothing(tmp_path: Path) -> None:
 def test_read_state_refuses(tmp_path: Path) -> None:
     torch.save({"state_dict": {"a": torch.ones(1)}, "trap": Trap(tmp_path / "sprung")}, tmp_path / "trap.pth")
     (tmp_path / "damaged.pth").write_bytes(b"PK\x03\x04 no zip")
+    (tmp_path / "nothing.pth").touch()
     (tmp_path / "damaged.safetensors").write_bytes(b"12")
     torch.save({"epoch": 3}, tmp_path / "empty.pth")
     for file, message in [
         ("damaged.pth", "convert"),
         ("trap.pth", "no code"),
+        ("nothing.pth", "damaged"),
         ("damaged.safetensors", "no whole"),
         ("empty.pth", "no named"),
         ("gone.pth", "no check"),

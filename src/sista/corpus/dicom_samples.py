@@ -18,7 +18,7 @@ from PIL import Image
 
 from sista.corpus.dicom_codestream import MAX_SCANS, read_codestream
 from sista.corpus.dicom_header import Bounded, FilmHeader, known_name
-from sista.corpus.pixels import enough_to_resize, luminance
+from sista.corpus.pixels import jpeg_draft, luminance
 from sista.corpus.study import StudyRefused
 
 JPEG_8_BIT, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
@@ -65,7 +65,7 @@ def _compressed_samples(header: FilmHeader, source: Path, frame: int, factor_siz
         _check_codestream(header, source, encoded)
     if factor_size is not None and header.bits_allocated == 8 and header.syntax in (JPEG_8_BIT, JPEG_EXTENDED) and header.samples == 1:
         image = Image.open(io.BytesIO(encoded), formats=("JPEG",))
-        image.draft("L", enough_to_resize(header.columns, header.rows, factor_size))
+        image.draft("L", jpeg_draft(header.columns, header.rows, factor_size))
         return np.asarray(image)
     plugin = _plugin(header, source)
     if plugin == "gdcm":

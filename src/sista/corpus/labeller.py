@@ -21,10 +21,15 @@ from sista.corpus.sentences import split_sentences
 _JOIN = re.compile(
     r"[\s,/]*(?:(?:and|or|and/or|plus|with|,|/)[\s,]*)?(?:(?:associated|adjacent|superimposed|overlying|some|a|an|the)\s+)*", re.IGNORECASE
 )
+_GENERAL = re.compile(
+    r"\bmay\s+not\s+be\s+(?:demonstrated|seen|visible|apparent)|\b(?:more|less|not)\s+sensitive\b|\bsensitiv\w+\s+(?:for|in|of|to)\b",
+    re.IGNORECASE,
+)
 _PARTING = re.compile(r",|;|\band\b|\bwith\b|\bplus\b|\bor\b", re.IGNORECASE)
 
 
-_DEVICES = frozenset({"support devices", "central line", "tube", "chest tube", "pacemaker"})  # they leave "no finding" as it is
+RANK = {"affirmed": 1, "doubted": -1, "denied": 0}
+_ORDER = (None, 0, -1, 1)
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,17 @@ class Labels:
         return not self.placed
 
 
+def outranking(before: int | None, value: int) -> int:
+    """Of two values of one finding the one that counts: 1 affirmed before -1 doubted before 0 denied before None, not spoken of."""
+    return value if _ORDER.index(value) > _ORDER.index(before) else before or 0
+
+
 @lru_cache(maxsize=131072)
 def mentions(sentence: str) -> tuple[Mention, ...]:
-    """The findings that one sentence speaks of, in order of place; of overlapping mentions the longer counts."""
+    """The findings that one sentence speaks of, in order of place; of overlapping mentions the longer counts. A sentence on what
+    radiographs can show ("fractures may not be demonstrated") speaks of none."""
+    if _GENERAL.search(sentence):
+        return ()
     found = [(m.start(), m.end(), name) for name, pattern in MENTION_PATTERNS.items() for m in pattern.finditer(sentence)]
     found.sort(key=lambda f: (f[0] - f[1], f[0]))
     kept: list[tuple[int, int, str]] = []
@@ -115,23 +128,21 @@ def _places(stretch: str) -> tuple[tuple[str, str], ...]:
 
 def label_report(report: str) -> Labels:
     """Read one report (its training text). Affirmed outranks doubted outranks denied, over all sentences."""
-    rank = {"affirmed": 1, "doubted": -1, "denied": 0}
     findings: dict[str, int] = {}
     places: dict[str, set[tuple[str, str]]] = {}
-    order = (0, -1, 1)
     for sentence in split_sentences(report):
         for mention in mentions(sentence):
-            value = rank[mention.polarity]
+            value = RANK[mention.polarity]
             name = mention.finding
-            findings[name] = max(findings.get(name, 0), value, key=order.index)
+            findings[name] = outranking(findings.get(name), value)
             if value and BY_NAME[name].relevant:
                 places.setdefault(name, set()).update(BY_NAME[name].spots(mention.places))
     for name in list(findings):
         value, parent = findings[name], BY_NAME[name].parent
         while value and parent:
-            findings[parent] = max(findings.get(parent, 0), value, key=order.index)
+            findings[parent] = outranking(findings.get(parent), value)
             parent = BY_NAME[parent].parent
-    findings["no finding"] = int(all(name in _DEVICES or not BY_NAME[name].relevant for name, value in findings.items() if value))
+    findings["no finding"] = int(all(BY_NAME[name].device or not BY_NAME[name].relevant for name, value in findings.items() if value))
     alike: dict[str, set[tuple[str, str]]] = {}
     for name, spots in places.items():
         alike.setdefault(BY_NAME[name].kin or name, set()).update(_precise(spots))

@@ -7,7 +7,7 @@ The mentions are our own regular expressions, written with the phrase lists of t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sista.corpus.places import phrase_pattern
 
@@ -27,7 +27,8 @@ class Finding:
 
     parent: the broader observation that it implies. kin: the finding that it counts as when reports are compared, for on a film they look
     alike. sided, zoned: whether side and zone tell two of it apart. zone: where it always is. relevant: False for what comes with age,
-    which makes no report abnormal.
+    which makes no report abnormal. observation: the CheXpert observation that it speaks of, affirmed or denied; its own name if that is
+    one. device: foreign to the body; it leaves "no finding" as it is.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Finding:
     zoned: bool = True
     zone: str = ""
     relevant: bool = True
+    observation: str = ""
+    device: bool = False
 
     def spots(self, places: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """The (side, zone) pairs that matter for this finding; ("", zone) when nothing is said."""
@@ -55,6 +58,8 @@ FINDINGS: tuple[Finding, ...] = (
             r"(?:cardiac|heart)\s+enlargement",
             r"enlarge(?:d|ment\s+of)\s+(?:the\s+)?(?:heart|cardiac)(?:\s+\w+)?",
             rf"{_HEART}{_LINK}{_LARGE}",
+            rf"(?<=borderline\s){_HEART}",
+            rf"{_HEART}(?=(?:\s+\w+){{0,4}}?\s+borderline\b)",
         ),
         (
             rf"{_HEART}(?:\s+(?:and|size|is|are|in|pulmonary|\w+))" + r"{0,6}?\s+" + _FINE,
@@ -83,14 +88,23 @@ FINDINGS: tuple[Finding, ...] = (
             r"hydrothorax",
             r"layering\s+fluid",
             r"fluid\s+in\s+the\s+(?:\w+\s+)?pleura\w*(?:\s+space)?",
-            r"blunt\w*\s+(?:of\s+)?(?:the\s+)?(?:\w+\s+){0,4}?(?:costophrenic|costodiaphragmatic|cp)(?:\s+(?:angles?|sulc\w+|recess\w*))?",
-            r"(?:costophrenic|cp)\s+(?:angles?|sulc\w+|recess\w*)(?:\s+\w+){0,3}?\s+(?:blunt\w*|obscured|obliterated|effaced)",
             r"meniscus",
         ),
         (
             r"(?:costophrenic|cp)\s+(?:angles?|sulc\w+)(?:\s+\w+){0,3}?\s+(?:clear|sharp|preserved)",
             r"pleural\s+spaces?\s+(?:is|are)\s+(?:clear|unremarkable)",
         ),
+        zoned=False,
+        zone="lower",
+    ),
+    Finding(
+        "blunted angle",
+        (
+            r"blunt\w*\s+(?:of\s+)?(?:the\s+)?(?:\w+\s+){0,4}?(?:costophrenic|costodiaphragmatic|cp)(?:\s+(?:angles?|sulc\w+|recess\w*))?",
+            r"(?:costophrenic|cp)\s+(?:angles?|sulc\w+|recess\w*)(?:\s+\w+){0,3}?\s+(?:blunt\w*|obscured|obliterated|effaced)",
+        ),
+        parent="pleural effusion",
+        kin="pleural effusion",
         zoned=False,
         zone="lower",
     ),
@@ -110,14 +124,18 @@ FINDINGS: tuple[Finding, ...] = (
     Finding(
         "nodule",
         (
-            r"(?:micro)?nodul(?:es?|ar\s+(?:opacit\w+|opacification|densit\w+|lesions?|foc\w+))",
+            r"(?:micro|reticulo)?nodul(?:es?|ar(?:ity)?|ar\s+(?:opacit\w+|opacification|densit\w+|lesions?|foc\w+))",
             r"coin\s+lesion",
             r"round(?:ed)?\s+(?:(?!mass)\w+\s+)?(?:opacity|density)",
         ),
         parent="lung lesion",
+        observation="lung lesion",
     ),
     Finding(
-        "mass", (r"mass(?:es)?(?!\s+effect)", r"mass[\s-]?like\s+\w+", r"tumou?rs?", r"neoplasms?", r"carcinoma"), parent="lung lesion"
+        "mass",
+        (r"mass(?:es)?(?!\s+effect)", r"mass[\s-]?like\s+\w+", r"tumou?rs?", r"neoplasms?", r"carcinoma"),
+        parent="lung lesion",
+        observation="lung lesion",
     ),
     Finding("lung lesion", (r"(?:cavitary|cystic|pulmonary|lung|parenchymal)\s+lesions?", r"cavit(?:y|ation)", r"metasta\w+")),
     Finding(
@@ -142,6 +160,9 @@ FINDINGS: tuple[Finding, ...] = (
             r"cephali[sz]ation",
             r"(?:congestive\s+)?(?:heart|cardiac)\s+failure",
             r"chf",
+            r"(?:pulmonary\s+)?(?:vascular|venous)\s+(?:engorgement|indistinctness|prominence)(?!\s+appears?\s+(?:to\s+be\s+)?within)",
+            r"(?:engorge\w+|indistinct\w*)(?:\s+\w+){0,3}?\s+vascul\w+",
+            r"vascul\w+\s+(?:is|are|appears?|remains?)\s+(?:\w+\s+)?(?:congested|engorged|indistinct)",
             r"(?:perihilar\s+(?:haze|haziness)|bat[\s-]?wing\s+\w+)",
         ),
         sided=False,
@@ -151,15 +172,28 @@ FINDINGS: tuple[Finding, ...] = (
         "consolidation",
         (
             r"consolidat\w+",
-            r"air[\s-]?space\s+(?:disease|opacit\w+|opacification)",
             r"air\s+bronchograms?",
-            r"infiltrat\w+",
-            r"alveolar\s+(?:opacit\w+|infiltrat\w+)",
         ),
     ),
     Finding(
+        "airspace opacity",
+        (
+            r"air[\s-]?space\s+(?:disease|opacit\w+|opacification)",
+            r"infiltrat\w+",
+            r"alveolar\s+(?:opacit\w+|infiltrat\w+)",
+        ),
+        parent="consolidation",
+        kin="consolidation",
+        observation="lung opacity",
+    ),
+    Finding(
         "pneumonia",
-        (r"(?:broncho)?pneumonias?", r"infectious\s+(?:process|disease|infiltrate)", r"infections?", r"pneumonitis"),
+        (
+            r"(?:broncho)?pneumonias?",
+            r"infectious\s+(?:process|disease|infiltrate|etiology)",
+            r"(?<!granulomatous )infections?",
+            r"pneumonitis",
+        ),
         parent="consolidation",
         kin="consolidation",
     ),
@@ -168,12 +202,13 @@ FINDINGS: tuple[Finding, ...] = (
         (
             r"opacit(?:y|ies)",
             r"opacifi\w+",
-            r"densit(?:y|ies)",
+            r"(?:increased|air[\s-]?space|alveolar|parenchymal|interstitial|patchy|hazy|streaky)\s+(?:\w+\s+)?densit(?:y|ies)",
             r"haz(?:e|y|iness)",
             r"interstitial\s+(?:markings|pattern|thickening|prominence)",
             r"reticula\w*",
         ),
     ),
+    Finding("density", (r"densit(?:y|ies)",), parent="lung opacity", kin="lung opacity"),
     Finding(
         "pleural other",
         (
@@ -182,7 +217,7 @@ FINDINGS: tuple[Finding, ...] = (
             r"pleuro-?parenchymal\s+scar\w*",
         ),
     ),
-    Finding("fracture", (r"fractur\w+",)),
+    Finding("fracture", (r"(?<!catheter )(?<!screw )(?<!lead )(?<!wire )fractur\w+",)),
     Finding(
         "central line",
         (
@@ -193,8 +228,13 @@ FINDINGS: tuple[Finding, ...] = (
             r"(?:(?:internal\s+)?jugular|ij|subclavian|venous|dialysis|hickman|port)\s+(?:central\s+)?(?:venous\s+)?(?:line|catheter)s?",
             r"swan[\s-]ganz(?:\s+catheter)?",
             r"cvc",
+            r"(?:tip|tips|port|catheter)\s+(?:\w+\s+){0,6}?(?:svc|superior\s+vena\s+cava|cavo-?\s?atrial|caval\s+atrial|atriocaval)(?:\s+junction)?",
+            r"(?:chest|subclavian|infusion|jugular|venous|access|power)\s?-?ports?",
+            r"infus-?a-?port",
         ),
         parent="support devices",
+        observation="support devices",
+        device=True,
         zoned=False,
     ),
     Finding(
@@ -202,6 +242,8 @@ FINDINGS: tuple[Finding, ...] = (
         (r"(?:chest|thoracostomy|pleural(?:\s+drainage)?)\s+(?:tube|drain|catheter)s?", r"pigtail\s+(?:catheter|drain)"),
         parent="tube",
         kin="tube",
+        observation="support devices",
+        device=True,
         zoned=False,
     ),
     Finding(
@@ -216,6 +258,8 @@ FINDINGS: tuple[Finding, ...] = (
             r"tubes?",
         ),
         parent="support devices",
+        observation="support devices",
+        device=True,
         sided=False,
         zoned=False,
     ),
@@ -227,9 +271,12 @@ FINDINGS: tuple[Finding, ...] = (
             r"(?:cardiac\s+)?pacing\s+(?:device|leads?|wires?)",
             r"a?icd",
             r"defibrillator",
-            r"pulse\s+generator",
+            r"(?:pulse|cardiac|pacer)\s+generator",
+            r"(?:atrial|ventricular|pacer|\w+\s+chamber|cardiac|aicd)\s+(?:and\s+\w+\s+ventricular\s+)?leads?",
         ),
         parent="support devices",
+        observation="support devices",
+        device=True,
         zoned=False,
         zone="upper",
     ),
@@ -238,16 +285,37 @@ FINDINGS: tuple[Finding, ...] = (
         (
             r"catheters?",
             r"(?:support|monitoring|implanted|medical)\s+(?:\w+\s+)?(?:devices?|lines?|apparatus|hardware|equipment)",
-            r"sternotomy(?:\s+(?:wires|sutures))?",
-            r"(?:surgical\s+)?clips",
             r"hardware",
-            r"stents?",
-            r"(?:prosthe\w+|valve)\s+(?:valve|replacement)",
-            r"arthroplasty",
+            r"(?:prosthe\w+|mechanical|artificial)\s+(?:\w+\s+)?valves?",
+            r"valve\s+(?:replacement|prosthes\w+)",
+            r"devices?",
+            r"arthroplast\w+",
+            r"(?:nerve\s+|spinal\s+(?:cord\s+)?|neuro|bone\s+)?stimulators?(?:\s+(?:leads?|wires?))?",
+            r"(?:metallic|fixation|orthopedic|surgical|cervical|anterior|fusion|side)\s+plates?",
+            r"screws?",
+            r"(?:bone|suture)\s+anchors?",
+            r"(?:internal|surgical|posterior|anterior)\s+fixation",
+            r"(?:embolization|metallic|surgical)\s+coils?",
+            r"loop\s+recorder",
+            r"(?:electronic|metallic|implantable|monitoring|infusion|(?:left|right)\s+chest)\s+device",
             r"spinal\s+rods?",
         ),
         sided=False,
         zoned=False,
+        device=True,
+    ),
+    Finding(
+        "surgical material",
+        (
+            r"sternotomy(?:\s+(?:wires|sutures))?",
+            r"(?:surgical\s+)?clips",
+            r"stents?",
+        ),
+        parent="support devices",
+        kin="support devices",
+        sided=False,
+        zoned=False,
+        device=True,
     ),
     Finding(
         "other finding",
@@ -256,7 +324,8 @@ FINDINGS: tuple[Finding, ...] = (
             r"hyper(?:inflat|expan|lucen|distent)\w+",
             r"hypo(?:inflat|expan|ventilat)\w+",
             r"low\s+lung\s+volumes?",
-            r"granulom\w+",
+            r"(?:calcified\s+)?granulom\w+",
+            r"calcified\s+(?:\w+\s+)?nodul(?:es?|ar\s+densit\w+)",
             r"calcifi\w+",
             r"(?:hiatal\s+)?hernia",
             r"copd",
@@ -281,6 +350,14 @@ FINDINGS: tuple[Finding, ...] = (
         zoned=False,
     ),
     Finding(
+        "old fracture",
+        (r"(?:old|healed|healing|remote|chronic)(?:\s+\w+){0,3}?\s+fractures?",),
+        sided=False,
+        zoned=False,
+        relevant=False,
+        observation="fracture",
+    ),
+    Finding(
         "incidental",
         (
             r"scolio\w+",
@@ -296,7 +373,6 @@ FINDINGS: tuple[Finding, ...] = (
             r"(?:aort\w+|arch|vascular|atherosclerotic)(?:\s+\w+){0,3}\s+calcifi\w+",
             r"calcifi\w+(?:\s+\w+){0,4}\s+aort\w+",
             r"(?:age[\s-]related|degenerative)\s+changes?",
-            r"(?:old|healed|remote|chronic)(?:\s+\w+){0,3}?\s+fractures?",
             r"granulomatous\s+disease",
         ),
         sided=False,
@@ -334,6 +410,7 @@ PHANTOM = (
     "tube",
     "pacemaker",
 )
+FINDINGS = tuple(replace(f, observation=f.name) if f.name in CHEXPERT else f for f in FINDINGS)
 BY_NAME = {finding.name: finding for finding in FINDINGS}
 
 MENTION_PATTERNS = {f.name: phrase_pattern(f.mentions) for f in FINDINGS}

@@ -16,18 +16,22 @@ _PSEUDO = (
     r"without\s+(?:significant\s+|interval\s+)*(?:change|improvement|progression)(?:\s+(?:in|of))?",
     r"not\s+(?:significantly\s+|substantially\s+)?(?:changed|only|necessarily)",
     r"no\s+longer\s+as",
+    r"(?:almost|nearly|partially|incompletely|not)\s+(?:completely\s+)?resolved",
 )
 _DOUBT_BEFORE = (
     r"(?:can|could)\s*not\s+(?:be\s+)?(?:entirely\s+|completely\s+)?(?:exclude|rule\s+out)",
     r"cannot\s+(?:entirely\s+)?(?:exclude|rule\s+out)",
     r"possibl[ey]",
     r"possibility\s+of",
-    r"may(?:\s+(?:represent|reflect|be|indicate))?",
-    r"might",
-    r"could",
+    r"(?:may|might|could)(?:\s+(?:\w+\s+)?(?:represent|reflect|be|indicate|suggest))?(?:\s+(?:due|secondary|related)\s+to)?",
     r"questionable",
     r"question(?:\s+of)?",
     r"suspected",
+    r"worrisome\s+for",
+    r"(?:correlate|correlation)(?:\s+\w+){0,3}?\s+for",
+    r"consider",
+    r"to\s+(?:exclude|evaluate(?:\s+for)?|assess\s+for|identify|ensure)",
+    r"(?:evaluation|assessment)\s+(?:of|for)",
     r"suspicio(?:us|n)(?:\s+(?:for|of))?",
     r"concern(?:ing)?(?:\s+for)?",
     r"equivocal",
@@ -44,6 +48,7 @@ _DENIAL_BEFORE = (
     r"negative\s+for",
     r"free\s+(?:of|from)",
     r"clear\s+of",
+    r"clear(?=\s+(?:focal\s+)?(?:air\s?space|infiltrat|consolidat))",  # "clear XXXX airspace disease"
     r"absence\s+of",
     r"lack\s+of",
     r"without(?:\s+(?:any\s+)?evidence\s+of)?",
@@ -66,12 +71,15 @@ _DOUBT_BEHIND = (
     r"(?:is|are)?\s*not\s+(?:entirely\s+|completely\s+)?excluded",
     r"(?:is|are)\s+(?:possible|questionable|suspected|difficult\s+to\s+exclude)",
     r"(?:is|are)?\s*(?:less\s+likely|unlikely)",
+    r"(?:is|are|appears?|remains?|silhouette|size|heart|contours?)\s+(?:at\s+)?(?:mildly\s+)?borderline(?:\s+(?:in|by|enlarged|prominent|size))*",
+    r"(?<=\w\s)suspected(?=[.,;]|$)",
 )
 _DENIAL_BEHIND = (
     r"(?:is|are|was|were)\s+(?:(?:not|no\s+longer)\s+(?:\w+\s+){0,2}?(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|apparent|noted|enlarged)|absent)",
     r"(?:has|have)\s+(?:completely\s+|now\s+|since\s+)*(?:resolved|cleared|been\s+removed|disappeared)",
     r"(?:is|are|was|were)\s+(?:now\s+)?(?:resolved|ruled\s+out|removed|excluded)",
     r"not\s+(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|enlarged)",
+    r"not\s+(?:well|clearly|definitely|definitively)[\s-]+(?:seen|identified|visuali[sz]ed|demonstrated|appreciated)",
     r"(?<=\w\s)resolved(?=[.,;]|$)",
     r"\bno\b(?=\.?$)",
 )
@@ -79,7 +87,7 @@ _TERMINATOR = re.compile(
     r";|:|\bbut\b|\bhowever\b|\balthough\b|\bthough\b|\bexcept\b|\baside\s+from\b|\bapart\s+from\b|\bother\s+than\b|\bwhereas\b|\bwhile\b|\byet\b|\bstatus\s+post\b|\bwhich\b|\bsecondary\s+to\b|\bdue\s+to\b"
     r"|(?:,|\band\b)\s*(?:and\s+)?(?=(?:there|the|it|this)\s+(?:\w+\s+){0,4}?(?:is|are|has|have|remains?|appears?|shows?)\b)"
     r"|,\s*(?=(?:with|consistent|compatible|stable|unchanged|likely|probably)\b)"
-    r"|(?:,|\band\b|\bwith\b)\s*(?=(?:a\s+|an\s+)?(?:tiny|small|mild|moderate|severe|minimal|trace|subtle|persistent|unchanged|stable|there)\b(?!.*\b(?:or|nor)\b))",
+    r"|(?:,|\band\b|\bwith\b)\s*(?=(?:a\s+|an\s+|bilateral\s+)?(?:tiny|small|mild|moderate|severe|minimal|trace|subtle|persistent|unchanged|stable|there)\b(?!.*\b(?:or|nor)\b))",
     re.IGNORECASE,
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,14 +34,19 @@ def box_factor(height: int, width: int, size: int | None) -> int:
     return min(range(largest, largest // 2, -1), key=lambda factor: max(height % factor / height, width % factor / width))
 
 
-def enough_to_resize(width: int, height: int, size: int) -> tuple[int, int]:
-    """The least width and height at which a JPEG may be decoded when its long side will be `size`: 5/4 of the final film's.
+def jpeg_draft(width: int, height: int, size: int | None) -> tuple[int, int]:
+    """The width and height at which a JPEG is decoded when its long side will be `size`: 1/8, 1/4 or 1/2 by its DCT, else whole.
 
-    A DCT scale is an average of whole boxes, so what is left for the antialiased resize is a reduction of 1.25 to 2.5. Against resizing
-    the whole film the result differs by half a gray level in the mean (benchmarks/read_films.py).
+    The largest reduction that leaves 5/4 of the final film (a DCT scale is an average of whole boxes; the antialiased resize does the
+    rest) and whose last, partly empty box moves the far edge by a quarter of a pixel of the final film at most. Against resizing the
+    whole film the result differs by half a gray level in the mean (benchmarks/read_films.py).
     """
-    scale = 1.25 * size / max(width, height)
-    return math.ceil(width * scale), math.ceil(height * scale)
+    scale = 1.0 if size is None else size / max(width, height)
+    for factor in (8, 4, 2):
+        shift = max(-width % factor, -height % factor) * scale
+        if factor * 1.25 * scale <= 1 and shift <= 0.25 and min(width, height) >= factor:
+            return width // factor, height // factor
+    return width, height
 
 
 def luminance(colour: np.ndarray) -> np.ndarray:
@@ -72,8 +76,10 @@ def crop_borders(pixels: np.ndarray, dark: float = 0.02, specks: float = 0.005) 
     low, high = int(pixels.min()), float(np.percentile(pixels, 99.5))
     bright = pixels > low + dark * max(0.0, high - low)
     top, bottom = _lit(bright.mean(axis=1) > specks)
+    if top == bottom:
+        return pixels, (0, 0)
     left, right = _lit(bright[top:bottom].mean(axis=0) > specks)
-    if top >= bottom or left >= right:
+    if left == right:
         return pixels, (0, 0)
     return pixels[top:bottom, left:right], (left, top)
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from sista.corpus.pixels import enough_to_resize, strips
+from sista.corpus.pixels import jpeg_draft, strips
 from sista.corpus.study import StudyRefused
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 film; the largest detectors give some 4,300 x 3,500
@@ -110,7 +110,7 @@ def _read_picture(file: BinaryIO, source: Path, size: int | None, display: Displ
                 raise StudyRefused(f"too many pixels: {source} ({width} x {height}, at most {MAX_PIXELS:,})")
             if image.format == "JPEG":
                 _check_scans(image, file, source)
-                image.draft("L", (width, height) if size is None else enough_to_resize(width, height, size))
+                image.draft("L", jpeg_draft(width, height, size))
             image.load()
             return Radiograph(_gray(image), width, height)
     except Image.DecompressionBombError:

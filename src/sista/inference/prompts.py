@@ -8,7 +8,16 @@ from pathlib import Path
 
 from sista.errors import SistaError
 
-POSITIVE = ("{finding}.", "There is {article}{finding}.", "{finding} is seen.", "Findings are consistent with {finding}.")
+POSITIVE = (
+    "{finding}.",
+    "There is {article}{finding}.",
+    "{finding} is seen.",
+    "Findings are consistent with {finding}.",
+    *(f"{side} {{finding}}." for side in ("left", "right")),
+    *(f"{{finding}} on the {side}." for side in ("left", "right")),
+    *(f"{severity} {{finding}}." for severity in ("mild", "moderate", "severe", "small", "large")),
+    *(f"{{finding}} in the {side} {zone} lung." for side in ("left", "right") for zone in ("upper", "mid", "lower")),
+)
 NEGATIVE = ("No {finding}.", "There is no {finding}.", "No {finding} is seen.", "No evidence of {finding}.")
 
 
@@ -21,7 +30,11 @@ class PromptPair:
 
 
 def default_prompts(finding: str) -> PromptPair:
-    """The pair of ensembles for a finding's name, in the manner of CheXzero's positive and negative prompts."""
+    """The pair of ensembles for a finding's name: it is there, in some place, of some severity; or it is not.
+
+    Positive against negative after CheXzero (Nature BME 2022); place and severity varied after GLoRIA (ICCV 2021), since reports rarely
+    name a finding without them.
+    """
     name = finding.replace("_", " ").strip().lower()
     words = {"finding": name, "article": "an " if name[:1] in "aeiou" and name not in _UNCOUNTED else "" if name in _UNCOUNTED else "a "}
     return PromptPair(tuple(_sentence(t.format(**words)) for t in POSITIVE), tuple(_sentence(t.format(**words)) for t in NEGATIVE))

@@ -99,16 +99,13 @@ def average_precision(matches: Matches, weights: ArrayLike | None = None) -> Flo
     held = np.ones((len(matches.true), 1)) if weights is None else np.asarray(weights, dtype=np.float64)
     total = matches.true @ held
     result = np.full((len(matches.hit), held.shape[1]), np.nan)
-    of_detection = held[matches.image]
-    for level, hit in enumerate(matches.hit):
-        found = np.cumsum(of_detection * hit[:, None], axis=0)
-        wrong = np.cumsum(of_detection * ~hit[:, None], axis=0)
-        for column in np.flatnonzero(total > 0):
-            recall = found[:, column] / total[column]
-            precision = found[:, column] / np.maximum(found[:, column] + wrong[:, column], np.spacing(1))
-            best = np.maximum.accumulate(precision[::-1])[::-1]
-            place = np.searchsorted(recall, RECALLS, side="left")
-            result[level, column] = np.where(place < len(best), best[np.minimum(place, len(best) - 1)], 0).mean() if len(best) else 0.0
+    for column in np.flatnonzero(total > 0):
+        weight = held[matches.image, column]
+        seen = np.maximum(np.cumsum(weight), np.spacing(1))
+        for level, hit in enumerate(matches.hit):
+            found = np.cumsum(weight * hit)
+            best = np.append(np.maximum.accumulate((found / seen)[::-1])[::-1], 0.0)  # 0 at recalls that are never reached
+            result[level, column] = best[np.searchsorted(found / total[column], RECALLS, side="left")].mean()
     return result
 
 
@@ -139,14 +136,13 @@ def froc(matches: Matches, level: int = 0, rates: Sequence[float] = FROC_RATES, 
     """
     held = np.ones((len(matches.true), 1)) if weights is None else np.asarray(weights, dtype=np.float64)
     total, images = matches.true @ held, held.sum(axis=0)
-    hit, of_detection = matches.hit[level][:, None], held[matches.image]
-    last = np.append(np.diff(matches.score) != 0, True) if len(matches.score) else np.zeros(0, dtype=bool)  # ties enter together
-    found, wrong = (np.cumsum(of_detection * kind, axis=0)[last] for kind in (hit, ~hit))
+    last = np.append(np.diff(matches.score) != 0, True)[: len(matches.score)]  # ties enter together
     result = np.full((len(rates), held.shape[1]), np.nan)
     for column in np.flatnonzero(total > 0):
-        place = np.searchsorted(wrong[:, column], np.asarray(rates) * images[column] * (1 + 1e-12), side="right")
-        sensitivity = np.concatenate([[0.0], found[:, column] / total[column]])
-        result[:, column] = sensitivity[place]
+        weight = held[matches.image, column]
+        found, wrong = (np.cumsum(weight * kind)[last] for kind in (matches.hit[level], ~matches.hit[level]))
+        sensitivity = np.concatenate([[0.0], found / total[column]])
+        result[:, column] = sensitivity[np.searchsorted(wrong, np.asarray(rates) * images[column] * (1 + 1e-12), side="right")]
     return result
 
 

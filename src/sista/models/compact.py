@@ -32,7 +32,7 @@ class Compact(nn.Module):
     the maximum over the grid side by side: a mean alone drowns a nodule of four patches among 256.
     """
 
-    def __init__(self, in_chans: int = 1, widths: tuple[int, int, int] = (24, 48, 96), blocks: int = 3, grid: int = 16) -> None:
+    def __init__(self, in_chans: int = 1, widths: tuple[int, int, int] = (24, 48, 96), blocks: int = 3, grid: int = 16, local: int = 3) -> None:
         super().__init__()
         a, b, c = widths
         self.stem = nn.Sequential(_convolution(in_chans, a, 2))
@@ -41,6 +41,7 @@ class Compact(nn.Module):
         self.position = nn.Parameter(torch.zeros(1, c, grid, grid))
         nn.init.trunc_normal_(self.position, std=0.1)
         self.blocks = nn.Sequential(*[ResidualBlock(c) for _ in range(blocks)])
+        self.local = local
         self.num_features = 2 * c
         self.feature_info = [
             {"num_chs": a, "reduction": 2, "module": "stem"},
@@ -56,8 +57,9 @@ class Compact(nn.Module):
         position = self.position
         if position.shape[-2:] != third.shape[-2:]:
             position = F.interpolate(position, size=third.shape[-2:], mode="bilinear", align_corners=False)
-        last = self.blocks(third + position)
-        stages = [stem, second, last]
+        local = self.blocks[: self.local](third + position)
+        last = self.blocks[self.local :](local)
+        stages = [stem, second, local]
         return last, stages if indices is None else [stages[i] for i in indices]
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -77,5 +79,5 @@ def sista_compact(pretrained: bool = False, **kwargs: object) -> Compact:
     """The encoder of the demo; there are no pre-trained weights of it."""
     if pretrained:
         raise ValueError("sista_compact has no pre-trained weights")
-    known = {k: v for k, v in kwargs.items() if k in {"in_chans", "widths", "blocks", "grid"}}
+    known = {k: v for k, v in kwargs.items() if k in {"in_chans", "widths", "blocks", "grid", "local"}}
     return Compact(**known)  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, AttributeError, TypeError, KeyError, ValueError) as error:
         convert = f"save_file({{k: v.contiguous() for k, v in torch.load('{path.name}', weights_only=False)['state_dict'].items()}}, ...)"
-        reason = str(error).splitlines()[0]
+        reason = (str(error).split("WeightsUnpickler error: ")[-1].strip() or type(error).__name__).splitlines()[0]
         raise SistaError(
             f"{path} is damaged or holds more than tensors ({reason}). sista runs no code from a checkpoint: get it again, or, "
             f"if you trust it, convert it with safetensors.torch: {convert}"
@@ -133,7 +133,7 @@ def load_foreign(
     """
     wanted = {name: tensor for name, tensor in encoder.model.state_dict().items() if not name.endswith("num_batches_tracked")}
     best: tuple[int, str, str] = (-1, "", next(iter(DIALECTS)))
-    for prefix in [layout.prefix] if layout else prefixes(state):
+    for prefix in [layout.prefix] if layout else prefixes(state):  # known ones first: they win where two match equally
         for dialect in DIALECTS:
             count = len(wanted.keys() & translate(state, prefix, dialect)[0].keys())
             if count > best[0]:

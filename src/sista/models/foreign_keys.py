@@ -119,12 +119,13 @@ def translate(state: Mapping[str, Tensor], prefix: str, dialect: str) -> tuple[d
 
 
 def prefixes(state: Mapping[str, Tensor], depth: int = 4) -> list[str]:
-    """Every dotted beginning of the names, up to `depth` parts, and the empty one: where an encoder may sit."""
+    """Every dotted beginning of the names, up to `depth` parts, and the empty one: where an encoder may sit. Known layouts come first."""
     found = {""}
     for name in state:
         parts = name.split(".")[:-1]
         found |= {".".join(parts[:length]) + "." for length in range(1, min(depth, len(parts)) + 1)}
-    return sorted(found)
+    known = {layout.prefix for layout in LAYOUTS}
+    return sorted(found, key=lambda prefix: (prefix not in known, prefix))
 
 
 def layout_of(prefix: str) -> Layout:

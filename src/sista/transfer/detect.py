@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sista import versions
 from sista.corpus.corpus import Corpus
 from sista.metrics.detection import Boxes, coco_map
 from sista.models.backbone import open_backbone
@@ -30,6 +30,7 @@ from sista.transfer.segment_shares import (
     split_checksums,
     training_share,
     validation_positions,
+    versions_with,
     write_results,
 )
 from sista.transfer.segment_targets import Annotated, annotated, training_positions
@@ -49,7 +50,7 @@ def detect(
     image_size: int | None = None,
     width: int | None = None,
     negatives: float | None = None,
-    fit: FitSettings = FitSettings(),  # noqa: B008  frozen
+    fit: FitSettings = FitSettings(learning_rate=1e-3),  # noqa: B008  frozen
     views: ViewSettings = ViewSettings(rotation=5.0),  # noqa: B008
     validation_films: int = 1000,
     protocol_boxes: int = 10,
@@ -119,10 +120,17 @@ def detect(
         "tune": tune,
         "image_size": backbone.encoder.image_size,
         "seed": seed,
+        "settings": {
+            "fit": asdict(fit),
+            "views": asdict(views),
+            "negatives": negatives,
+            "validation_films": validation_films,
+            "protocol_boxes": protocol_boxes,
+        },
         "ap50": {name: share["ap50"] for name, share in per_share.items()},
         "per_share": per_share,
         "seconds": round(time.perf_counter() - begin, 1),
-        "versions": versions(),
+        "versions": versions_with("pycocotools"),
     }
     if out is not None:
         write_results(out, result, predictions)

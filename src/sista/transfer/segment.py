@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sista import versions
 from sista.corpus.corpus import Corpus
 from sista.models.backbone import open_backbone
 from sista.models.image_encoder import ImageEncoder
@@ -28,6 +28,7 @@ from sista.transfer.segment_shares import (
     split_checksums,
     training_share,
     validation_positions,
+    versions_with,
     write_results,
 )
 from sista.transfer.segment_targets import Annotated, annotated, region_masks, training_positions
@@ -120,10 +121,17 @@ def segment(
         "tune": tune,
         "image_size": backbone.encoder.image_size,
         "seed": seed,
+        "settings": {
+            "fit": asdict(fit),
+            "views": asdict(views),
+            "negatives": negatives,
+            "validation_films": validation_films,
+            "protocol_batch": protocol_batch,
+        },
         "dice": {name: share["dice"] for name, share in per_share.items()},
         "per_share": per_share,
         "seconds": round(time.perf_counter() - begin, 1),
-        "versions": versions(),
+        "versions": versions_with("segmentation-models-pytorch"),
     }
     if out is not None:
         write_results(out, result, predictions)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sista import versions
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_json
 from sista.errors import SistaError
@@ -64,6 +65,13 @@ def split_checksums(corpus: Corpus, films: Annotated) -> dict[str, str]:
         split: hashlib.sha256("\n".join(sorted(ids[films.of(split)].tolist())).encode()).hexdigest()[:16]
         for split in ("train", "valid", "test")
     }
+
+
+def versions_with(*libraries: str) -> dict[str, str]:
+    """`sista.versions()` and those of further libraries."""
+    from importlib.metadata import version
+
+    return {**versions(), **{name: version(name) for name in libraries}}
 
 
 def share_name(share: float) -> str:

@@ -180,3 +180,11 @@ def test_real_reports(data: Path) -> None:
     assert (alike > 1 - 1e-5).mean() > 0.9
     other = vectors[np.array(normal)] @ vectors[~np.array(normal)].T
     assert (other > 1 - 1e-5).mean() < 0.4
+
+
+def test_rules_ignore_the_labels_of_the_corpus() -> None:
+    texts = ["Large left pleural effusion.", "The lungs are clear."]
+    wrong = Reports(texts, np.array([[0.0], [1.0]]), ("Pleural Effusion",))
+    by_rule, by_label = (make_teacher(name).fit(wrong).vectors(wrong) for name in ("rules", "labels"))
+    np.testing.assert_array_equal(by_rule, make_teacher("rules").fit(texts).vectors(texts))
+    assert not np.array_equal(by_rule, by_label)
