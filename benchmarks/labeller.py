@@ -69,7 +69,9 @@ def second_vocabulary(folder: Path | None) -> dict[str, re.Pattern[str]]:
     return patterns
 
 
-def kind_of(name: str, text: str, terms: list[str], said: list[tuple[str, Mention]], value: int | None, other: re.Pattern[str] | None) -> str:
+def kind_of(
+    name: str, text: str, terms: list[str], said: list[tuple[str, Mention]], value: int | None, other: re.Pattern[str] | None
+) -> str:
     """Why a label and the terms disagree. said: the sentences that speak of `name`; value: the label; terms: positive observations."""
     if name in terms:
         if value == -1:
@@ -133,7 +135,9 @@ def _score(members: list[tuple[str, str, dict[str, float], dict[str, int]]]) -> 
     scored: dict[str, Any] = {}
     for key, positive in (("uncertain_positive", (1, -1)), ("uncertain_negative", (1,))):
         per = {
-            name: scores([int(truth[name]) for _, _, truth, _ in members], [int(found.get(name.lower()) in positive) for *_, found in members])
+            name: scores(
+                [int(truth[name]) for _, _, truth, _ in members], [int(found.get(name.lower()) in positive) for *_, found in members]
+            )
             for name in LABELS
         }
         findings = [name for name in LABELS if name != "No Finding"]
@@ -145,7 +149,9 @@ def _score(members: list[tuple[str, str, dict[str, float], dict[str, int]]]) -> 
     return scored
 
 
-def _errors(members: list[tuple[str, str, dict[str, float], dict[str, int]]], other: dict[str, re.Pattern[str]], examples: int) -> dict[str, Any]:
+def _errors(
+    members: list[tuple[str, str, dict[str, float], dict[str, int]]], other: dict[str, re.Pattern[str]], examples: int
+) -> dict[str, Any]:
     """Errors of each finding by kind, uncertain counted as positive, and ids of some of each."""
     counts: dict[str, dict[str, Counter[str]]] = {"missed": defaultdict(Counter), "extra": defaultdict(Counter)}
     ids: dict[str, dict[str, list[str]]] = {"missed": defaultdict(list), "extra": defaultdict(list)}

@@ -41,11 +41,25 @@ def test_build_has_help_for_each_archive(archive: str, capsys: pytest.CaptureFix
 
 def test_the_whole_way_by_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus, model = tmp_path / "corpus", tmp_path / "run"
-    code, out, _ = run(capsys, "build", "phantom", "--count", 120, "--size", 64, "--out", corpus, "--fractions", "[0.6,0.2,0.2]", "--workers", 1, "--json")
+    code, out, _ = run(
+        capsys, "build", "phantom", "--count", 120, "--size", 64, "--out", corpus, "--fractions", "[0.6,0.2,0.2]", "--workers", 1, "--json"
+    )
     assert code == 0
     assert json.loads(out.splitlines()[-1])["rows"] == 120
     code, out, _ = run(
-        capsys, "pretrain", "--data", corpus, "--out", model, "--optimizer.batch-size", 16, "--optimizer.epochs", 1, "--settings.sigma", 0.5, "--json"
+        capsys,
+        "pretrain",
+        "--data",
+        corpus,
+        "--out",
+        model,
+        "--optimizer.batch-size",
+        16,
+        "--optimizer.epochs",
+        1,
+        "--settings.sigma",
+        0.5,
+        "--json",
     )
     assert code == 0
     assert json.loads(out.splitlines()[-1])["steps"] > 0

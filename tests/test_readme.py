@@ -13,7 +13,10 @@ from sista.cli import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 SMALLER = {"--count 15000": "--count 150 --size 64", "--size 256": "--size 64"}
-EXTRA = {"pretrain": ["--optimizer.batch_size", "16", "--optimizer.epochs", "1", "--run.progress", "false"], "build": ["--workers", "1", "--progress", "false"]}
+EXTRA = {
+    "pretrain": ["--optimizer.batch_size", "16", "--optimizer.epochs", "1", "--run.progress", "false"],
+    "build": ["--workers", "1", "--progress", "false"],
+}
 
 
 def console_blocks() -> list[str]:
@@ -41,7 +44,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if index < 70:
             pairs.append({**row, "text": study.report})
         else:
-            labels = {"No_Finding": int(not study.true_findings), "Pneumonia": int(study.labels["consolidation"]), "Infiltration": int(study.labels["edema"])}
+            labels = {
+                "No_Finding": int(not study.true_findings),
+                "Pneumonia": int(study.labels["consolidation"]),
+                "Infiltration": int(study.labels["edema"]),
+            }
             labelled.append({**row, **labels})
     pd.DataFrame(pairs).to_csv("data/pairs.csv", index=False)
     pd.DataFrame(labelled).to_csv("data/nih/images.csv", index=False)
@@ -64,7 +71,9 @@ def test_the_readme_s_commands_run_in_order(workplace: Path, capsys: pytest.Capt
 def test_the_readme_s_python_runs(workplace: Path) -> None:
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert code is not None
-    example = code[1].replace('{"count": 15_000}', '{"count": 150, "size": 64}').replace('"runs/sista")', '"runs/sista", optimizer=small)', 1)
+    example = (
+        code[1].replace('{"count": 15_000}', '{"count": 150, "size": 64}').replace('"runs/sista")', '"runs/sista", optimizer=small)', 1)
+    )
     from sista.training.settings import OptimizerSettings
 
     names: dict = {"small": OptimizerSettings(epochs=1, batch_size=16)}

@@ -1,11 +1,11 @@
 """sista: from radiographs and reports to an image encoder, and from the encoder to answers.
 
-    import sista
-    sista.build("phantom", out="runs/corpus", archive={"count": 12_000})
-    sista.pretrain(data="runs/corpus", out="runs/sista")
-    model = sista.load("runs/sista")
-    model.classify("film.png", ["pleural effusion", "pneumothorax"])
-    model.heatmap("film.png", "left pleural effusion")
+import sista
+sista.build("phantom", out="runs/corpus", archive={"count": 12_000})
+sista.pretrain(data="runs/corpus", out="runs/sista")
+model = sista.load("runs/sista")
+model.classify("film.png", ["pleural effusion", "pneumothorax"])
+model.heatmap("film.png", "left pleural effusion")
 """
 
 from __future__ import annotations

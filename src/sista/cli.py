@@ -72,7 +72,8 @@ def _run_build(function: Callable[..., Any], arguments: list[str]) -> dict[str, 
     from sista.archives.registry import ARCHIVES, archive_class
 
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: sista build ARCHIVE --out DIR [options]\n\narchives: {', '.join(ARCHIVES)}\n`sista build ARCHIVE --help` has the options of one")
+        print(f"usage: sista build ARCHIVE --out DIR [options]\n\narchives: {', '.join(ARCHIVES)}")
+        print("`sista build ARCHIVE --help` has the options of one")
         raise SystemExit(0)
     name, kind = arguments[0], archive_class(arguments[0])
     values = _parse(f"build {name}", arguments[1:], function, kind, skip={"archive", "options", *_parameters(kind)})
@@ -89,7 +90,7 @@ def _parse(
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of the options below")
     if kind is not None:
         parser.add_class_arguments(kind)
-    parser.add_function_arguments(function, skip=skip or set())
+    parser.add_function_arguments(function, skip={*(skip or ())})
     parser.epilog = "Every command takes --json: its last line of output is then one JSON object."
     try:
         parsed = parser.parse_args(_spelled_out(arguments, parser))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pytest
+
+from sista.corpus.report import clean_text
 from sista.corpus.sections import split_sections, training_text
 
 MIMIC = """                                 FINAL REPORT
@@ -62,3 +65,65 @@ def test_a_section_said_twice_counts_once_and_two_parts_are_joined() -> None:
 def test_an_empty_report_has_no_section() -> None:
     assert split_sections("  \n ") == {}
     assert training_text({}) == ""
+
+
+WET_READ = """WET READ: ___ ___ ___ 8:14 PM
+  Possible left effusion.
+ ______________________________________________________________________________
+                                 FINAL REPORT
+ HISTORY:  ___-year-old with ___.
+
+ PORTABLE AP CHEST, 8:14 A.M. ON ___:  The lungs are clear.
+
+ ______________________________________________________________________________
+                                 FINAL ADDENDUM
+ ADDENDUM:  Seen by Dr. ___ at 9:00 AM.
+"""
+
+CASES = {
+    "wet read, final text and addendum": (
+        WET_READ,
+        {
+            "wet_read": "Possible left effusion.",
+            "indication": "___-year-old with ___.",
+            "body": "The lungs are clear.",
+            "addendum": "Seen by Dr. ___ at 9:00 AM.",
+        },
+        "The lungs are clear.",
+    ),
+    "a later version of the wet read": (
+        "WET READ VERSION #1 ___ ___ ___ 1:20 AM\nNo change.\nFINAL REPORT\nIMPRESSION:  Stable.",
+        {"body": "No change.", "impression": "Stable."},
+        "Stable.",
+    ),
+    "findings and impression in one": ("FINDINGS/IMPRESSION: Left effusion.", {"findings": "Left effusion."}, "Left effusion."),
+    "impression first": ("IMPRESSION AND FINDINGS:\nLeft effusion", {"findings": "Left effusion"}, "Left effusion."),
+    "provisional impression": ("PROVISIONAL FINDINGS IMPRESSION (PFI): Normal.", {"impression": "Normal."}, "Normal."),
+    "comparison alone is no text about the film": ("COMPARISON:  ___.", {"comparison": "___."}, ""),
+    "a banner alone": ("   FINAL REPORT\n", {}, ""),
+    "text under the banner": ("FINAL REPORT\n Lungs are clear.", {"body": "Lungs are clear."}, "Lungs are clear."),
+    "technique and views": ("TECHNIQUE: Frontal view.\nFINDINGS: Clear.", {"technique": "Frontal view.", "findings": "Clear."}, "Clear."),
+    "marks of removed words": (
+        "FINDINGS: XXXX left base density.\nIMPRESSION: Seen by ___, stable since ___.",
+        {"findings": "XXXX left base density.", "impression": "Seen by ___, stable since ___."},
+        "left base density. Seen by, stable since.",
+    ),
+    "a time inside a sentence": ("Taken at 8:14: clear lungs.", {"body": "Taken at 8:14: clear lungs."}, "Taken at 8:14: clear lungs."),
+    "an unknown heading": (
+        "SIGNED BY: ___\nCLINICAL STATEMENT: Cough.\nLUNGS: Clear.",
+        {"other": "___", "indication": "Cough.", "body": "Clear."},
+        "Clear.",
+    ),
+    "free text in two paragraphs": (
+        "Normal heart.\n\nIn comparison with ___, no change.",
+        {"body": "Normal heart.\n\nIn comparison with ___, no change."},
+        "Normal heart. In comparison with, no change.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_reports_of_every_kind(name: str) -> None:
+    text, sections, trained = CASES[name]
+    assert split_sections(text) == sections
+    assert clean_text(training_text(split_sections(text))) == trained

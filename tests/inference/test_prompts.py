@@ -23,7 +23,12 @@ def test_prompts_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "must map"), ('{"a": ["x"]}', "must map"), ('{"a": {"positive": ["x"]}}', "negative"), ('{"a": {"positive": [], "negative": ["x"]}}', "at least one")],
+    [
+        ("{", "must map"),
+        ('{"a": ["x"]}', "must map"),
+        ('{"a": {"positive": ["x"]}}', "negative"),
+        ('{"a": {"positive": [], "negative": ["x"]}}', "at least one"),
+    ],
 )
 def test_bad_files_are_refused(tmp_path: Path, content: str, said: str) -> None:
     file = tmp_path / "prompts.json"

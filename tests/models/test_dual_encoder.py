@@ -43,7 +43,11 @@ def test_unit_vectors_and_padding(hidden: int) -> None:
         torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]))
     longer = torch.nn.functional.pad(pieces, (0, 4))
     padded = encoder(
-        images, longer, torch.nn.functional.pad(mask, (0, 4)), torch.nn.functional.pad(word, (0, 4), value=-1), torch.nn.functional.pad(words, (0, 3))
+        images,
+        longer,
+        torch.nn.functional.pad(mask, (0, 4)),
+        torch.nn.functional.pad(word, (0, 4), value=-1),
+        torch.nn.functional.pad(words, (0, 3)),
     )
     torch.testing.assert_close(padded.text, e.text, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(padded.words[:, :2][words], e.words[words], rtol=1e-4, atol=1e-5)

@@ -16,7 +16,9 @@ MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], dtype=torch.bool)
 def saved(kind: str, folder: Path) -> str:
     torch.manual_seed(0)
     model = {
-        "bert": lambda: BertModel(BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)),
+        "bert": lambda: BertModel(
+            BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+        ),
         "roberta": lambda: RobertaModel(
             RobertaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, pad_token_id=0)
         ),

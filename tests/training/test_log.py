@@ -10,7 +10,11 @@ def test_columns_grow_and_rows_come_back(tmp_path: Path) -> None:
     log.write({"step": 1, "loss": 2.5})
     log.write({"step": 2, "loss": 2.25, "valid_loss": 3.0})
     log.write({"step": 3, "loss": 0.1})
-    assert read_log(tmp_path / "log.csv") == [{"step": 1, "loss": 2.5}, {"step": 2, "loss": 2.25, "valid_loss": 3.0}, {"step": 3, "loss": 0.1}]
+    assert read_log(tmp_path / "log.csv") == [
+        {"step": 1, "loss": 2.5},
+        {"step": 2, "loss": 2.25, "valid_loss": 3.0},
+        {"step": 3, "loss": 0.1},
+    ]
 
 
 def test_rewind_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:

@@ -73,13 +73,17 @@ def test_killed_and_resumed_equals_unbroken(corpus_path: Path, tmp_path: Path) -
     resumed = load_file(tmp_path / "killed" / "model" / "model.safetensors")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     drop = {"seconds"}
-    rows = [[{k: v for k, v in row.items() if k not in drop} for row in read_log(tmp_path / name / "log.csv")] for name in ("whole", "killed")]
+    rows = [
+        [{k: v for k, v in row.items() if k not in drop} for row in read_log(tmp_path / name / "log.csv")] for name in ("whole", "killed")
+    ]
     assert rows[0] == rows[1]
 
 
 def test_other_settings_in_the_same_folder_are_refused(run_path: Path, corpus_path: Path) -> None:
     with pytest.raises(SistaError, match=r"optimizer\.learning_rate: 0\.002 there, 0\.001 here"):
-        pretrain(corpus_path, run_path, optimizer=OptimizerSettings(epochs=3, batch_size=32, learning_rate=1e-3), run=RunSettings(progress=False))
+        pretrain(
+            corpus_path, run_path, optimizer=OptimizerSettings(epochs=3, batch_size=32, learning_rate=1e-3), run=RunSettings(progress=False)
+        )
 
 
 def test_a_folder_in_use_is_refused(corpus_path: Path, tmp_path: Path) -> None:
@@ -125,14 +129,22 @@ def test_a_loss_that_is_not_finite_names_the_studies(corpus_path: Path, tmp_path
 
     monkeypatch.setattr(Identity, "forward", poisoned)
     with pytest.raises(SistaError, match=r"not finite at step 4 on studies phantom-.*step-0000003"):
-        pretrain(corpus_path, tmp_path / "run", method="identity", optimizer=OPTIMIZER, run=RunSettings(progress=False, checkpoint_every=3, evaluate_every=0))
+        pretrain(
+            corpus_path,
+            tmp_path / "run",
+            method="identity",
+            optimizer=OPTIMIZER,
+            run=RunSettings(progress=False, checkpoint_every=3, evaluate_every=0),
+        )
     named = json.loads((tmp_path / "run" / "nonfinite.json").read_text())
     assert len(named["studies"]) == 24
     assert set(named["studies"]) <= set(Corpus.open(corpus_path).column("study_id"))
     assert [p.name for p in checkpoints(tmp_path / "run" / "checkpoints")] == ["step-0000003"]
 
 
-def test_a_full_disk_is_a_clear_error_and_nothing_half_written_counts(corpus_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_clear_error_and_nothing_half_written_counts(
+    corpus_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sista.training.state as state
 
     write = state.save_file
@@ -146,7 +158,7 @@ def test_a_full_disk_is_a_clear_error_and_nothing_half_written_counts(corpus_pat
         write(tensors, file, metadata=metadata)
 
     monkeypatch.setattr(state, "save_file", full)
-    with pytest.raises(SistaError, match="disk full.*goes on from the last checkpoint"):
+    with pytest.raises(SistaError, match=r"disk full.*goes on from the last checkpoint"):
         pretrain(corpus_path, tmp_path / "run", optimizer=OPTIMIZER, run=RUN)
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-0000003"]
     monkeypatch.setattr(state, "save_file", write)

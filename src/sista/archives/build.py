@@ -39,7 +39,8 @@ def build(
         image_format: jpeg (quality 95) or png (lossless).
         workers: processes that read films; by default one per core.
         tokenizer: a transformers name or folder, a tokenizer.json or a vocab.txt; by default one is trained on the train split.
-        teachers: report similarities to compute at once: tfidf (default), tfidf-raw, labels, oracle, hf:NAME; others are computed when first asked for.
+        teachers: report similarities to compute at once: tfidf (default), tfidf-raw, labels, rules, oracle, hf:NAME; others are computed
+            when first asked for.
         fractions: shares of subjects in train, valid and test, for studies whose archive gives no split.
         salt: another salt draws another split.
         views: frontal leaves lateral films out and keeps those of unknown view; all keeps every film.
@@ -48,17 +49,14 @@ def build(
         progress: show a progress bar on standard error.
         options: with an archive's name, the arguments of its class.
     """
-    if isinstance(archive, str):
-        try:
-            archive = archive_class(archive)(**(options or {}))
-        except TypeError as error:
-            raise SistaError(f"archive {archive!r}: {error}") from error
-    elif options:
+    source = _open(archive, options) if isinstance(archive, str) else archive
+    if source is archive and options:
         raise SistaError("options go with an archive's name; this archive is already made")
+    own_size: int = getattr(source, "size", 256)
     facts = build_corpus(
-        archive,
+        source,
         Path(out),
-        size=size or getattr(archive, "size", 256),
+        size=size or own_size,
         image_format=image_format,
         workers=workers,
         tokenizer=tokenizer,
@@ -70,4 +68,14 @@ def build(
         progress=progress,
         on_error=on_error,
     )
-    return {"corpus": str(out), **{key: facts[key] for key in ("rows", "subjects", "splits", "left_out", "reasons", "fingerprint") if key in facts}}
+    return {
+        "corpus": str(out),
+        **{key: facts[key] for key in ("rows", "subjects", "splits", "left_out", "reasons", "fingerprint") if key in facts},
+    }
+
+
+def _open(name: str, options: dict[str, Any] | None) -> Archive:
+    try:
+        return archive_class(name)(**(options or {}))
+    except TypeError as error:
+        raise SistaError(f"archive {name!r}: {error}") from error

@@ -38,8 +38,8 @@ class Table:
     Args:
         table: a .csv, .tsv, .parquet or .jsonl file.
         image_column: path of each film, relative to `image_root`.
-        report_column: the report; by default the first of text, report, report_text, caption, note that exists. A table with label columns and
-            none of these makes a corpus without reports.
+        report_column: the report; by default the first of text, report, report_text, caption, note that exists. A table with label
+            columns and none of these makes a corpus without reports.
         subject_column: whose film it is; without it each study counts as its own subject, and splits cannot be kept apart by patient.
         study_column: rows with the same value are films of one study and must carry the same report; without it each row is a study.
         split_column: train, valid or test (also val, validate, dev, ...); without it sista draws the split per subject.

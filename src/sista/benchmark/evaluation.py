@@ -25,7 +25,9 @@ class Evaluation:
     grounding: Grounding
 
 
-def evaluate(model: PretrainedModel, corpus: Corpus, shares: tuple[float, ...] = (0.01, 0.1, 1.0), regions: int = 1000, seed: int = 0) -> Evaluation:
+def evaluate(
+    model: PretrainedModel, corpus: Corpus, shares: tuple[float, ...] = (0.01, 0.1, 1.0), regions: int = 1000, seed: int = 0
+) -> Evaluation:
     """Score `model` on the corpus' test split; the probe learns from train and picks its penalty on valid. Intervals resample subjects."""
     names = list(corpus.label_names)
     test = embed_rows(model, corpus, corpus.rows("test"))

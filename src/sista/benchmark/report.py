@@ -24,12 +24,15 @@ h1 { font-size: 1.7rem; margin-bottom: 0 } h2 { font-size: 1.2rem; margin-top: 2
 table { border-collapse: collapse; width: 100% } th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #dde4ea }
 th:first-child, td:first-child { text-align: left } td small { color: #6b7a88 } p.note, footer { color: #566573 }
 figure { margin: .5rem 0 } img { max-width: 100% } .pair { display: grid; grid-template-columns: 180px 1fr; gap: 1rem; margin: 1rem 0 }
-.pair img { width: 180px; image-rendering: auto } .report { margin: .2rem 0; padding: .35rem .6rem; border-left: 3px solid #b8c4ce; font-size: .9rem }
+.pair img { width: 180px; image-rendering: auto } 
+.report { margin: .2rem 0; padding: .35rem .6rem; border-left: 3px solid #b8c4ce; font-size: .9rem }
 .own { border-color: #1c7c54 } .same { border-color: #2d7dd2 } .tag { color: #6b7a88; font-size: .8rem }
 """
 
 
-def write_report(file: Path, corpus: Corpus, model: PretrainedModel, scores: Evaluation, summary: dict[str, Any], log: list[dict[str, float]]) -> None:
+def write_report(
+    file: Path, corpus: Corpus, model: PretrainedModel, scores: Evaluation, summary: dict[str, Any], log: list[dict[str, float]]
+) -> None:
     """Write the page: metrics beside the untrained encoder's, curves, heat maps with the true outline, nearest reports."""
     parts = [
         "<h1>sista demo</h1>",
@@ -43,21 +46,32 @@ def write_report(file: Path, corpus: Corpus, model: PretrainedModel, scores: Eva
         "<h2>Training</h2>",
         _figure(_curves(log)),
         "<h2>Where is it? Phrases on held-out films</h2>",
-        "<p class=note>Each row: the film, then the heat map of the phrase with the true outline drawn in. The hottest point is marked.</p>",
+        "<p class=note>The film, then the heat map of the phrase with the true outline drawn in. The cross is the hottest point.</p>",
         _figure(_heat_maps(corpus, model, scores)),
         "<h2>Nearest reports of held-out films</h2>",
-        "<p class=note>The three nearest reports of the test split. Green: the film's own report. Blue: another study with the same true findings, "
-        "which plain contrastive training would have pushed away.</p>",
+        "<p class=note>The three nearest reports of the test split. Green: the film's own report. "
+        "Blue: another study with the same true findings, which plain contrastive training would have pushed away.</p>",
         _nearest_reports(corpus, scores),
-        f"<footer>seconds: {', '.join(f'{k} {v:.0f}' for k, v in summary['seconds_of'].items())}; {summary['pairs_per_second']:.0f} pairs/s, "
-        f"{summary['precision']}, {summary['threads']} threads; {', '.join(f'{k} {v}' for k, v in summary['versions'].items())}</footer>",
+        _footer(summary),
     ]
-    file.write_text(f"<!doctype html><html lang=en><meta charset=utf-8><title>sista demo</title><style>{STYLE}</style>{''.join(parts)}</html>\n")
+    file.write_text(
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>sista demo</title><style>{STYLE}</style>{''.join(parts)}</html>\n"
+    )
+
+
+def _footer(summary: dict[str, Any]) -> str:
+    seconds = ", ".join(f"{part} {value:.0f} s" for part, value in summary["seconds_of"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
+    speed = f"{summary['pairs_per_second']:.0f} pairs/s, {summary['precision']}, {summary['threads']} threads"
+    return f"<footer>{seconds}; {speed}; {versions}</footer>"
 
 
 def _metrics_table(summary: dict[str, Any]) -> str:
-    rows = [("zero-shot AUROC (macro)", ("zero_shot_auroc",))]
-    rows += [(f"linear probe AUROC, {label} of the labels", ("probe_auroc", share)) for label, share in (("1 %", "0.01"), ("10 %", "0.1"), ("100 %", "1.0"))]
+    rows: list[tuple[str, tuple[str, ...]]] = [("zero-shot AUROC (macro)", ("zero_shot_auroc",))]
+    rows += [
+        (f"linear probe AUROC, {label} of the labels", ("probe_auroc", share))
+        for label, share in (("1 %", "0.01"), ("10 %", "0.1"), ("100 %", "1.0"))
+    ]
     rows += [
         ("film to report, recall at 10", ("retrieval", "i2t_r10")),
         ("report to film, recall at 10", ("retrieval", "t2i_r10")),
@@ -65,7 +79,10 @@ def _metrics_table(summary: dict[str, Any]) -> str:
         (f"pointing game (a random point: {summary['pointing_game_chance']:.3f})", ("pointing_game",)),
         ("contrast-to-noise ratio of heat maps", ("contrast_to_noise",)),
     ]
-    body = "".join(f"<tr><td>{name}</td><td>{_estimate(_at(summary, path))}</td><td>{_estimate(_at(summary['untrained'], path))}</td></tr>" for name, path in rows)
+    body = "".join(
+        f"<tr><td>{name}</td><td>{_estimate(_at(summary, path))}</td><td>{_estimate(_at(summary['untrained'], path))}</td></tr>"
+        for name, path in rows
+    )
     return f"<table><tr><th></th><th>pre-trained</th><th>untrained</th></tr>{body}</table>"
 
 

@@ -181,7 +181,9 @@ class Corpus:
     def teacher(self, name: str) -> Taught:
         """Report vectors and cut-offs of a teacher, computed and kept when they are not there yet; unpacks as `vectors, cut_offs`."""
         if not self.has_reports:
-            raise SistaError(f"corpus {self.path} has no reports, so nothing can be said of their similarity; give a corpus of film-report pairs")
+            raise SistaError(
+                f"corpus {self.path} has no reports, so nothing can be said of their similarity; give a corpus of film-report pairs"
+            )
         if name not in self._taught:
             reports = Reports(self.reports(), self.labels(), self.label_names, self.column("true_findings"))
             studies = np.array(self.column("study_id"))

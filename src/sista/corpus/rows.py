@@ -132,7 +132,16 @@ def study_rows(study: Study, settings: RowSettings) -> tuple[list[dict[str, Any]
     return rows, left_out
 
 
-_NO_FILM = {"image": None, "width": 0, "height": 0, "source_width": 0, "source_height": 0, "view": "", "regions": [], "source": ""}
+_NO_FILM: dict[str, Any] = {
+    "image": None,
+    "width": 0,
+    "height": 0,
+    "source_width": 0,
+    "source_height": 0,
+    "view": "",
+    "regions": [],
+    "source": "",
+}
 
 
 def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:

@@ -75,11 +75,15 @@ class StudyRefused(Exception):
 class Archive(Protocol):
     """A data set as released. Map-style and picklable, so that studies can be read by many processes in any order.
 
-    Two attributes may say otherwise than usual: `has_reports` False (films with labels and no text), `text_only` True (reports without films).
+    Two attributes may say otherwise than usual: `has_reports` False (films with labels and no text), `text_only` True (reports without
+    films).
     """
 
-    name: str
-    label_names: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def label_names(self) -> tuple[str, ...]: ...
 
     def __len__(self) -> int: ...
 

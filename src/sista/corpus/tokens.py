@@ -54,7 +54,6 @@ class ReportTokens:
             rank[self.word_sentence[by_word]],
         )
 
-
     def some_sentences(self, rng: np.random.Generator) -> ReportTokens:
         """A random number of the sentences, from one to all, in their order; a report of one sentence stays as it is."""
         count = int(max(self.piece_sentence.max(initial=-1), self.word_sentence.max(initial=-1))) + 1
@@ -139,7 +138,7 @@ class TokenStore:
     def collate(
         self, rows: Sequence[int] | np.ndarray, rng: np.random.Generator | None = None, shuffle: bool = True, shorten: float = 0.0
     ) -> dict[str, Tensor]:
-        """`collate_tokens` of these rows. With `rng`: a share `shorten` of them is cut to `some_sentences`; `shuffle` then reorders each."""
+        """`collate_tokens` of these rows. With `rng`, a share `shorten` is cut to `some_sentences`, and `shuffle` then reorders each."""
         reports = [self[int(row)] for row in rows]
         if rng is not None:
             reports = [report.some_sentences(rng) if rng.random() < shorten else report for report in reports]

@@ -30,7 +30,9 @@ class Grounding:
     def summary(self) -> dict[str, Any]:
         """Means over regions with intervals over subjects, over all findings and for each."""
         names = sorted(set(self.findings))
-        per = {name: bootstrap_mean(self.hit[self.findings == name], groups=self.subjects[self.findings == name]).as_dict() for name in names}
+        per = {
+            name: bootstrap_mean(self.hit[self.findings == name], groups=self.subjects[self.findings == name]).as_dict() for name in names
+        }
         return {
             "regions": len(self.hit),
             "pointing_game": bootstrap_mean(self.hit, groups=self.subjects).as_dict(),
@@ -74,7 +76,13 @@ def ground(
         row, column = np.unravel_index(int(heat.argmax()), heat.shape)
         if out is not None:
             save_overlay(out, image, heat)
-        return {"task": "ground", "image": str(image), "phrase": phrase, "hottest": {"x": int(column), "y": int(row)}, "out": str(out) if out else None}
+        return {
+            "task": "ground",
+            "image": str(image),
+            "phrase": phrase,
+            "hottest": {"x": int(column), "y": int(row)},
+            "out": str(out) if out else None,
+        }
     assert data is not None
     corpus = Corpus.open(data)
     result = ground_regions(trained, corpus, corpus.rows(split), limit)
@@ -101,7 +109,9 @@ def ground_regions(model: PretrainedModel, corpus: Corpus, rows: np.ndarray, lim
         images = eval_view(corpus.films(np.array([row for row, _ in some])), model.image_size)
         maps = model.patch_map(images, [region.phrase or region.finding.replace("/", " ") for _, region in some])
         side = (corpus.size, corpus.size)
-        large = torch.nn.functional.interpolate(torch.from_numpy(maps)[:, None], size=side, mode="bilinear", align_corners=False)[:, 0].numpy()
+        large = torch.nn.functional.interpolate(torch.from_numpy(maps)[:, None], size=side, mode="bilinear", align_corners=False)[
+            :, 0
+        ].numpy()
         for heat, (_, region) in zip(large, some, strict=True):
             area = region.mask if region.mask is not None else box_mask((region.x, region.y, region.width, region.height), side)
             hit.append(pointing_game(heat, area))

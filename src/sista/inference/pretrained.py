@@ -32,7 +32,9 @@ class PretrainedModel:
     Films are files (JPEG, PNG) or 2-D uint8 or uint16 arrays with bright = dense; texts are plain strings. Results are NumPy, float32.
     """
 
-    def __init__(self, encoder: DualEncoder, tokenizer: ReportTokenizer, card: dict[str, Any], device: torch.device, precision: str) -> None:
+    def __init__(
+        self, encoder: DualEncoder, tokenizer: ReportTokenizer, card: dict[str, Any], device: torch.device, precision: str
+    ) -> None:
         self.encoder = encoder.to(device).eval()
         self.encoder.image.to(memory_format=torch.channels_last)
         self.tokenizer, self.card, self.device, self.precision = tokenizer, card, device, precision
@@ -64,7 +66,9 @@ class PretrainedModel:
         height, width = pixels.shape
         grid = self.patch_map(self.prepare(pixels)[None], [phrase])[0]
         side = max(height, width)
-        full = torch.nn.functional.interpolate(torch.from_numpy(grid)[None, None], size=(side, side), mode="bilinear", align_corners=False)[0, 0]
+        full = torch.nn.functional.interpolate(torch.from_numpy(grid)[None, None], size=(side, side), mode="bilinear", align_corners=False)[
+            0, 0
+        ]
         top, left = (side - height) // 2, (side - width) // 2
         return full[top : top + height, left : left + width].numpy()
 
@@ -82,7 +86,10 @@ class PretrainedModel:
         with autocast(self.precision, self.device):
             _, patches, grid = self.encoder.encode_images(images.to(self.device).contiguous(memory_format=torch.channels_last))
             _, words = self.encoder.encode_texts(
-                tokens["pieces"].to(self.device), tokens["piece_mask"].to(self.device), tokens["piece_word"].to(self.device), weight.shape[1]
+                tokens["pieces"].to(self.device),
+                tokens["piece_mask"].to(self.device),
+                tokens["piece_word"].to(self.device),
+                weight.shape[1],
             )
         patches = patches.float() - self.encoder.patch_mean(grid)
         scores = torch.einsum("nl,nld,npd->np", weight, words.float(), patches)

@@ -40,7 +40,18 @@ def default_prompts(finding: str) -> PromptPair:
     return PromptPair(tuple(_sentence(t.format(**words)) for t in POSITIVE), tuple(_sentence(t.format(**words)) for t in NEGATIVE))
 
 
-_UNCOUNTED = {"atelectasis", "edema", "oedema", "cardiomegaly", "consolidation", "pneumonia", "emphysema", "fibrosis", "pleural thickening", "support devices"}
+_UNCOUNTED = {
+    "atelectasis",
+    "edema",
+    "oedema",
+    "cardiomegaly",
+    "consolidation",
+    "pneumonia",
+    "emphysema",
+    "fibrosis",
+    "pleural thickening",
+    "support devices",
+}
 
 
 def read_prompts(file: Path) -> dict[str, PromptPair]:
@@ -51,7 +62,9 @@ def read_prompts(file: Path) -> dict[str, PromptPair]:
     except FileNotFoundError as error:
         raise SistaError(f"no prompts at {file}: give a JSON file") from error
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise SistaError(f'{file} must map each finding to {{"positive": [...], "negative": [...]}} ({type(error).__name__}: {error})') from error
+        raise SistaError(
+            f'{file} must map each finding to {{"positive": [...], "negative": [...]}} ({type(error).__name__}: {error})'
+        ) from error
     empty = [name for name, pair in pairs.items() if not (pair.positive and pair.negative)]
     if empty:
         raise SistaError(f"{file}: {', '.join(empty)} need at least one positive and one negative prompt")

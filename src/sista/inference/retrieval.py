@@ -56,7 +56,8 @@ def retrieve(
     scores = targets @ query
     best = np.argsort(-scores, kind="stable")[:top]
     found = [
-        {"study_id": corpus.column("study_id")[int(rows[i])], "similarity": float(scores[i]), "report": corpus.reports(rows[[i]])[0]} for i in best
+        {"study_id": corpus.column("study_id")[int(rows[i])], "similarity": float(scores[i]), "report": corpus.reports(rows[[i]])[0]}
+        for i in best
     ]
     return {**common, "query": str(image or text), "results": found}
 

@@ -44,7 +44,12 @@ def methods(name: str | None = None) -> dict[str, Any]:
     if name is None:
         return {method: line for method, (_, _, line) in METHODS.items()}
     kind = _class(name)
-    return {"method": name, "about": METHODS[name][2], "settings": {f.name: f.default for f in fields(kind.Settings)}, "help": kind.Settings.__doc__}
+    return {
+        "method": name,
+        "about": METHODS[name][2],
+        "settings": {f.name: f.default for f in fields(kind.Settings)},
+        "help": kind.Settings.__doc__,
+    }
 
 
 def _class(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ class IdentitySettings:
 class Identity(Method):
     """Symmetric InfoNCE, ConVIRT (arXiv 2010.00747) and CLIP (arXiv 2103.00020): a report is a positive of its own film only."""
 
-    Settings = IdentitySettings
+    Settings: ClassVar[type] = IdentitySettings
     settings: IdentitySettings
 
     def __init__(self, encoder: DualEncoder, settings: IdentitySettings, cutoff: Cutoff) -> None:

@@ -28,9 +28,9 @@ class StepResult:
 
 
 class Method(nn.Module):
-    """Base of the methods. A subclass has a frozen dataclass `Settings`, and `forward`.    """
+    """Base of the methods. A subclass has a frozen dataclass `Settings`, and `forward`."""
 
-    Settings: ClassVar[type]
+    Settings: ClassVar[type] = type(None)
 
     def __init__(self, encoder: DualEncoder, settings: Any) -> None:
         super().__init__()
@@ -62,7 +62,9 @@ def make_settings(kind: type, given: dict[str, Any], method: str) -> Any:
         try:
             values[name] = _as(type(default), value)
         except (TypeError, ValueError) as error:
-            raise SistaError(f"setting {name} of method {method!r} is {value!r}; it must be {type(default).__name__} like {default!r}") from error
+            raise SistaError(
+                f"setting {name} of method {method!r} is {value!r}; it must be {type(default).__name__} like {default!r}"
+            ) from error
     return kind(**values)
 
 

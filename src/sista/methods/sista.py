@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -81,7 +82,7 @@ class Sista(Method):
     films whose reports lack them, since the contrast within a report can be solved without the film.
     """
 
-    Settings: type = SistaSettings
+    Settings: ClassVar[type] = SistaSettings
     settings: SistaSettings
 
     def __init__(self, encoder: DualEncoder, settings: SistaSettings, cutoff: Cutoff) -> None:
@@ -149,4 +150,4 @@ class SistaPaperSettings(SistaSettings):
 class SistaPaper(Sista):
     """The specification's plain form: triage at the top 1 % and 3 %, and SPARC's token term over all words with sigma = 1/P."""
 
-    Settings = SistaPaperSettings
+    Settings: ClassVar[type] = SistaPaperSettings

@@ -43,7 +43,9 @@ def load_pretrained(path: str | Path, weights: bool = True) -> Pretrained:
     folder = _locate(path)
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise SistaError(f"{folder} is no sista checkpoint: {', '.join(missing)} missing; give the folder that `sista pretrain --out` wrote")
+        raise SistaError(
+            f"{folder} is no sista checkpoint: {', '.join(missing)} missing; give the folder that `sista pretrain --out` wrote"
+        )
     try:
         description = json.loads((folder / "config.json").read_text())
     except json.JSONDecodeError as error:

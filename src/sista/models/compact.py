@@ -32,7 +32,9 @@ class Compact(nn.Module):
     the maximum over the grid side by side: a mean alone drowns a nodule of four patches among 256.
     """
 
-    def __init__(self, in_chans: int = 1, widths: tuple[int, int, int] = (24, 48, 96), blocks: int = 3, grid: int = 16, local: int = 3) -> None:
+    def __init__(
+        self, in_chans: int = 1, widths: tuple[int, int, int] = (24, 48, 96), blocks: int = 3, grid: int = 16, local: int = 3
+    ) -> None:
         super().__init__()
         a, b, c = widths
         self.stem = nn.Sequential(_convolution(in_chans, a, 2))
@@ -54,7 +56,7 @@ class Compact(nn.Module):
         stem = self.stem(x)
         second = self.second(stem)
         third = self.third(second)
-        position = self.position
+        position: Tensor = self.position
         if position.shape[-2:] != third.shape[-2:]:
             position = F.interpolate(position, size=third.shape[-2:], mode="bilinear", align_corners=False)
         local = self.blocks[: self.local](third + position)

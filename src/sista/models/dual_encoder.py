@@ -79,7 +79,7 @@ class DualEncoder(nn.Module):
 
 
 def sum_pieces(pieces: Float[Tensor, "b t c"], piece_word: Int[Tensor, "b t"], words: int) -> Float[Tensor, "b l c"]:
-    """The sum of each word's pieces, by one scatter. Pieces with word -1 (special, punctuation, padding) or from `words` on are left out."""
+    """The sum of each word's pieces, by one scatter. Pieces with word -1 (special, punctuation, padding) or >= `words` are left out."""
     batch, _, width = pieces.shape
     index = piece_word.masked_fill((piece_word < 0) | (piece_word >= words), words)  # the bin behind the last word: what is left out
     total = pieces.new_zeros(batch, words + 1, width).scatter_add(1, index.unsqueeze(-1).expand(-1, -1, width), pieces)

@@ -29,12 +29,16 @@ class ImageEncoder(nn.Module):
     `width` is the size of the pooled vector, `patch_width` that of a patch, `grid` the patches' (rows, columns) at `image_size`.
     """
 
-    def __init__(self, name: str, *, image_size: int, pretrained: bool = False, patch_stride: int = 16, options: dict[str, Any] | None = None):
+    def __init__(
+        self, name: str, *, image_size: int, pretrained: bool = False, patch_stride: int = 16, options: dict[str, Any] | None = None
+    ):
         super().__init__()
         self.name, self.image_size, self.patch_stride, self.options = name, image_size, patch_stride, dict(options or {})
         self.model = _create(name, image_size, pretrained, self.options)
         if not (hasattr(self.model, "forward_intermediates") and hasattr(self.model, "forward_head") and self.model.feature_info):
-            raise SistaError(f"image encoder {name!r} does not expose intermediate features in timm; choose a ResNet, ConvNeXt, ViT or Swin")
+            raise SistaError(
+                f"image encoder {name!r} does not expose intermediate features in timm; choose a ResNet, ConvNeXt, ViT or Swin"
+            )
         strides = [info["reduction"] for info in self.model.feature_info]
         self.plain = len(strides) > 1 and len(set(strides)) == 1  # a plain transformer: every block on the same grid
         self.stage = len(strides) - 1 if self.plain else max((i for i, s in enumerate(strides) if s <= patch_stride), default=0)

@@ -40,7 +40,9 @@ class TextEncoder(nn.Module):
         self.width: int = self.model.config.hidden_size
         rows = self.model.get_input_embeddings().num_embeddings
         if rows < vocabulary:
-            raise SistaError(f"text encoder {name!r} knows {rows} tokens but the tokenizer has {vocabulary}; build the corpus with --tokenizer {name}")
+            raise SistaError(
+                f"text encoder {name!r} knows {rows} tokens but the tokenizer has {vocabulary}; build the corpus with --tokenizer {name}"
+            )
 
     @property
     def longest(self) -> int:
@@ -48,7 +50,7 @@ class TextEncoder(nn.Module):
         return int(getattr(self.model.config, "max_position_embeddings", 10**9))
 
     def forward(self, pieces: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> TextFeatures:
-        """Pooled vectors and piece vectors of padded token ids; on the CPU texts of like length pass together, so that less padding is computed."""
+        """Pooled vectors and piece vectors of padded token ids. On the CPU texts of like length pass together: less padding is computed."""
         hidden = self._by_length(pieces, mask) if pieces.device.type == "cpu" else self._hidden(pieces, mask)
         if self.pooling == "cls":
             return TextFeatures(hidden[:, 0], hidden)
@@ -101,6 +103,6 @@ def _create(name: str, vocabulary: int, config: dict[str, Any] | None, dropout: 
         return AutoModel.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise SistaError(
-            f"text encoder {name!r} could not be loaded: neither a size ({nearest(name, SIZES)}) nor a transformers model at that path or hub name "
+            f"text encoder {name!r} could not be loaded: neither a size ({nearest(name, SIZES)}) nor a transformers model at that path or name "
             f"({str(error).splitlines()[0]})"
         ) from error

@@ -145,9 +145,10 @@ class Fit:
         file = self.plan.out / "nonfinite.json"
         write_json(file, {"step": step, "what": what, "studies": studies})
         kept = checkpoints(self.folder)
+        more = f" and {len(studies) - 4} more" if len(studies) > 4 else ""
+        good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written before it"
         raise SistaError(
-            f"the {what} is not finite at step {step} on studies {', '.join(studies[:4])}{f' and {len(studies) - 4} more' if len(studies) > 4 else ''} "
-            f"(all in {file}); {f'the last good checkpoint is {kept[-1]}' if kept else 'no checkpoint was written before it'}; "
+            f"the {what} is not finite at step {step} on studies {', '.join(studies[:4])}{more} (all in {file}); {good}; "
             "look at those studies, or lower --optimizer.learning_rate in a new --out"
         )
 

@@ -97,7 +97,9 @@ def make_encoder(corpus: Corpus, model: ModelSettings, image_size: int) -> DualE
     if model.text_encoder not in SIZES:
         corpus.require_tokenizer(model.text_encoder)
     if text.longest < corpus.max_pieces:
-        raise SistaError(f"text encoder {model.text_encoder!r} takes {text.longest} pieces; corpus {corpus.path} was built with {corpus.max_pieces}")
+        raise SistaError(
+            f"text encoder {model.text_encoder!r} takes {text.longest} pieces; corpus {corpus.path} was built with {corpus.max_pieces}"
+        )
     return DualEncoder(image, text, dim=model.dim, hidden=model.hidden)
 
 
@@ -122,11 +124,14 @@ def _check(corpus: Corpus, optimizer: OptimizerSettings) -> None:
     if optimizer.batch_size < 2:
         raise SistaError("optimizer.batch_size is 1; a contrast needs at least 2 pairs")
     if not (corpus.has_reports and corpus.has_films):
-        raise SistaError(f"corpus {corpus.path} has no {'films' if corpus.has_reports else 'reports'}; pre-training needs film-report pairs")
+        raise SistaError(
+            f"corpus {corpus.path} has no {'films' if corpus.has_reports else 'reports'}; pre-training needs film-report pairs"
+        )
     pairs = len(corpus.rows("train"))
     if pairs < optimizer.batch_size:
         raise SistaError(
-            f"corpus {corpus.path} has {pairs} training pairs, fewer than one batch of {optimizer.batch_size}; lower --optimizer.batch_size to at most {pairs}"
+            f"corpus {corpus.path} has {pairs} training pairs, fewer than one batch of {optimizer.batch_size}; "
+            f"lower --optimizer.batch_size to at most {pairs}"
         )
 
 
@@ -144,7 +149,9 @@ def _earlier(out: Path, configuration: dict[str, Any]) -> dict[str, Any]:
         return {}
     earlier = read_json(file)
     if changed := _differences(configuration, earlier):
-        raise SistaError(f"{out} holds a run with other settings ({'; '.join(changed[:5])}); choose a new --out, or give the same settings to go on")
+        raise SistaError(
+            f"{out} holds a run with other settings ({'; '.join(changed[:5])}); choose a new --out, or give the same settings to go on"
+        )
     return {**earlier, "finished": (out / "summary.json").is_file()}
 
 

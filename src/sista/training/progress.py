@@ -22,7 +22,7 @@ class StepProgress:
             console=Console(stderr=True),
             disable=not show,
         )
-        self._pairs = pairs
+        self._pairs, self._loss = pairs, "..."
         self._task = self._bar.add_task("pretrain", total=steps, completed=start, loss="...", rate="...")
 
     def __enter__(self) -> StepProgress:
@@ -34,6 +34,7 @@ class StepProgress:
 
     def advance(self, loss: float | None) -> None:
         """One step is done; `loss` where it was read."""
-        fields = {} if loss is None else {"loss": f"{loss:.3f}"}
+        if loss is not None:
+            self._loss = f"{loss:.3f}"
         speed = self._bar.tasks[self._task].speed
-        self._bar.update(self._task, advance=1, rate=f"{speed * self._pairs:.0f}" if speed else "...", **fields)
+        self._bar.update(self._task, advance=1, loss=self._loss, rate=f"{speed * self._pairs:.0f}" if speed else "...")

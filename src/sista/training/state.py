@@ -38,12 +38,16 @@ def save_checkpoint(folder: Path, step: int, method: nn.Module, optimizer: torch
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         if error.errno == errno.ENOSPC:
-            raise SistaError(f"disk full while writing {final}; free space and give the same command again: it goes on from the last checkpoint") from error
+            raise SistaError(
+                f"disk full while writing {final}; free space and give the same command again: it goes on from the last checkpoint"
+            ) from error
         raise
     except Exception as error:  # safetensors wraps what the system says into an error of its own
         shutil.rmtree(partial, ignore_errors=True)
         if "No space left" in str(error):
-            raise SistaError(f"disk full while writing {final}; free space and give the same command again: it goes on from the last checkpoint") from error
+            raise SistaError(
+                f"disk full while writing {final}; free space and give the same command again: it goes on from the last checkpoint"
+            ) from error
         raise
     for old in checkpoints(folder)[:-KEEP]:
         shutil.rmtree(old, ignore_errors=True)
@@ -62,12 +66,16 @@ def load_checkpoint(path: Path, method: nn.Module, optimizer: torch.optim.Optimi
         _unflatten(path / "optimizer.safetensors", optimizer)
         return json.loads((path / "state.json").read_text())
     except (RuntimeError, ValueError, OSError) as error:
-        raise SistaError(f"checkpoint {path} cannot be read ({error}); remove it to go on from the one before, or choose another --out") from error
+        raise SistaError(
+            f"checkpoint {path} cannot be read ({error}); remove it to go on from the one before, or choose another --out"
+        ) from error
 
 
 def _flatten(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     state = optimizer.state_dict()
-    tensors = {f"{index}.{key}": value.detach().cpu().contiguous() for index, slots in state["state"].items() for key, value in slots.items()}
+    tensors = {
+        f"{index}.{key}": value.detach().cpu().contiguous() for index, slots in state["state"].items() for key, value in slots.items()
+    }
     return tensors, {"param_groups": json.dumps(state["param_groups"])}
 
 

@@ -109,9 +109,12 @@ def probe_features(
     splits = corpus.values("split", rows)
     for split in ("train", "valid", "test"):
         if not (splits == split).any():
-            raise SistaError(f"corpus {corpus.path} has no film in split {split!r}; a probe needs train, valid and test: build with --fractions")
+            raise SistaError(
+                f"corpus {corpus.path} has no film in split {split!r}; a probe needs train, valid and test: build with --fractions"
+            )
     subjects = corpus.values("subject_id", rows)
-    results, refused = {}, {}
+    results: dict[float, ShareResult] = {}
+    refused: dict[float, str] = {}
     for share, count in zip(shares, draws, strict=True):
         try:
             results |= probe_curve(features, truth, subjects, splits, shares=[share], draws=[count], seed=seed, names=names)
