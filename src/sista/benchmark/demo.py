@@ -25,7 +25,7 @@ def demo(
     out: Path = Path("runs/demo"),
     seed: int = 0,
     studies: int = 15_000,
-    epochs: float = 5.0,
+    epochs: float = 4.0,
     method: str = "sista",
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -43,11 +43,11 @@ def demo(
         progress: show progress bars on standard error.
     """
     out, begin = Path(out), time.perf_counter()
-    built = build(Phantom(studies, seed=seed), out / "corpus", teachers=["labels"], progress=progress)
+    built = build(Phantom(studies, seed=seed), out / "corpus", progress=progress)
     corpus = Corpus.open(out / "corpus")
     built_at = time.perf_counter()
-    run = RunSettings(seed=seed, progress=progress, checkpoint_every=150, evaluate_every=150)
-    trained = pretrain(out / "corpus", out / "run", method=method, teacher="labels", optimizer=OptimizerSettings(epochs=epochs), run=run)
+    run = RunSettings(seed=seed, progress=progress, checkpoint_every=250, evaluate_every=250)
+    trained = pretrain(out / "corpus", out / "run", method=method, optimizer=OptimizerSettings(epochs=epochs), run=run)
     trained_at = time.perf_counter()
     model = load(out / "run")
     scores = evaluate(model, corpus, seed=seed)

@@ -24,7 +24,7 @@ h1 { font-size: 1.7rem; margin-bottom: 0 } h2 { font-size: 1.2rem; margin-top: 2
 table { border-collapse: collapse; width: 100% } th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #dde4ea }
 th:first-child, td:first-child { text-align: left } td small { color: #6b7a88 } p.note, footer { color: #566573 }
 figure { margin: .5rem 0 } img { max-width: 100% } .pair { display: grid; grid-template-columns: 180px 1fr; gap: 1rem; margin: 1rem 0 }
-.pair img { width: 180px; image-rendering: auto } 
+.pair img { width: 180px; image-rendering: auto }
 .report { margin: .2rem 0; padding: .35rem .6rem; border-left: 3px solid #b8c4ce; font-size: .9rem }
 .own { border-color: #1c7c54 } .same { border-color: #2d7dd2 } .tag { color: #6b7a88; font-size: .8rem }
 """

@@ -66,9 +66,9 @@ class SistaSettings:
     k: int = 16
     attention_temperature: float = 0.1
     token_temperature: float = 0.1
-    words: int = 16
+    words: int = 8
     weighted: bool = True
-    films: int = 3
+    films: int = 2
     pooling: str = "aligner"
     mask_repeats: bool = True
     mirror: float = 0.0

@@ -27,13 +27,16 @@ class ResidualBlock(nn.Module):
 class Compact(nn.Module):
     """Three strided convolutions, a learned position map, residual blocks at stride 8.
 
+    Patches are read after the first `local` blocks, where one sees at most 63 pixels: the word of a small finding can only be answered near
+    it. The pooled vector is read after all blocks.
+
     It follows the part of timm's contract that `ImageEncoder` uses (`feature_info`, `forward_intermediates`, `forward_head`). The position
     map lets convolutions tell left from right; it is interpolated to the grid, so any film size works. The pooled vector is the mean and
     the maximum over the grid side by side: a mean alone drowns a nodule of four patches among 256.
     """
 
     def __init__(
-        self, in_chans: int = 1, widths: tuple[int, int, int] = (24, 48, 96), blocks: int = 3, grid: int = 16, local: int = 3
+        self, in_chans: int = 1, widths: tuple[int, int, int] = (24, 48, 96), blocks: int = 3, grid: int = 16, local: int = 1
     ) -> None:
         super().__init__()
         a, b, c = widths

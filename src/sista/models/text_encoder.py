@@ -103,6 +103,6 @@ def _create(name: str, vocabulary: int, config: dict[str, Any] | None, dropout: 
         return AutoModel.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise SistaError(
-            f"text encoder {name!r} could not be loaded: neither a size ({nearest(name, SIZES)}) nor a transformers model at that path or name "
-            f"({str(error).splitlines()[0]})"
+            f"text encoder {name!r} could not be loaded: neither a size ({nearest(name, SIZES)}) nor a transformers model "
+            f"at that path or name ({str(error).splitlines()[0]})"
         ) from error

@@ -48,7 +48,8 @@ def pretrain(
         out: a new folder, or that of the same run interrupted.
         method: how films and reports are aligned; `sista methods` lists them.
         settings: the method's own settings; `sista methods NAME` lists them.
-        teacher: whose report similarity decides which pairs are no negatives: tfidf, labels, oracle or hf:NAME.
+        teacher: whose report similarity decides which pairs are no negatives: tfidf, rules, hf:NAME (from the reports alone), or labels and
+            oracle, which let the corpus' labels or truth into pre-training: not for encoders that are then probed with few of these.
         model: the encoders.
         optimizer: AdamW and its schedule.
         augment: what is done to films and reports at each step.

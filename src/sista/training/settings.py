@@ -46,8 +46,8 @@ class OptimizerSettings:
         clip: largest norm of the whole gradient.
     """
 
-    epochs: float = 5.0
-    batch_size: int = 128
+    epochs: float = 4.0
+    batch_size: int = 64
     accumulate: int = 1
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
@@ -77,7 +77,7 @@ class AugmentSettings:
     gamma: float = 0.25
     contrast: float = 0.15
     shuffle_sentences: bool = True
-    shorten: float = 0.5
+    shorten: float = 0.0
 
 
 @dataclass(frozen=True)
