@@ -43,7 +43,7 @@ EXTRA = {
     "hedge": "the report hedges; an error only when uncertain counts as positive",
     "missed negation": "every affirmed mention stands in a sentence that also has a negation word",
     "contradicted": "the report both affirms and denies it",
-    "said, indexed otherwise": "affirmed, and a term of another observation for the same shadow stands there (opacity, infiltrate, pneumonia, ...)",
+    "said, indexed otherwise": "affirmed, and a term of another observation for the same shadow stands there (opacity, infiltrate, ...)",
     "said, qualified": "affirmed as old, resolved, chronic, minimal, unchanged or borderline; indexers often leave those out",
     "said, not indexed": "affirmed in plain words, without a term",
 }
@@ -152,7 +152,7 @@ def _score(members: list[tuple[str, str, dict[str, float], dict[str, int]]]) -> 
 def _errors(
     members: list[tuple[str, str, dict[str, float], dict[str, int]]], other: dict[str, re.Pattern[str]], examples: int
 ) -> dict[str, Any]:
-    """Errors of each finding by kind, uncertain counted as positive, and ids of some of each."""
+    """Disagreements of each finding by kind, and ids of some of each; a "hedge" is an error by one way of counting only."""
     counts: dict[str, dict[str, Counter[str]]] = {"missed": defaultdict(Counter), "extra": defaultdict(Counter)}
     ids: dict[str, dict[str, list[str]]] = {"missed": defaultdict(list), "extra": defaultdict(list)}
     for study, text, truth, found in members:
@@ -160,10 +160,8 @@ def _errors(
         terms = [name.lower() for name, value in truth.items() if value == 1]
         for name in (label.lower() for label in TERMS):
             value = found.get(name)
-            if (name in terms) == (value == 1) or (value == -1 and name in terms):
-                continue
             side = "missed" if name in terms else "extra"
-            if side == "extra" and value in (0, None):
+            if value == 1 if side == "missed" else value in (0, None):
                 continue
             kind = kind_of(name, text, terms, said.get(name, []), value, other.get(name))
             counts[side][name][kind] += 1

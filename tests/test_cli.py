@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sista.cli import VERBS, main
@@ -82,6 +84,76 @@ def test_config_file(tmp_path: Path, corpus_path: Path, capsys: pytest.CaptureFi
     code, out, _ = run(capsys, "pretrain", "--config", config, "--data", corpus_path, "--out", tmp_path / "run", "--json")
     assert code == 0
     assert json.loads(out.splitlines()[-1])["method"] == "identity"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Six films with reports; a test spoils one."""
+    from PIL import Image
+
+    rows = ["image,text,patient,split"]
+    for number, split in enumerate(("train", "train", "train", "valid", "test", "test")):
+        pixels = np.random.default_rng(number).integers(0, 255, (40, 40), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,Small left pleural effusion number {number}.,p{number},{split}")
+    (tmp_path / "films.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "films.csv"
+
+
+def build_table(capsys: pytest.CaptureFixture[str], table: Path, *more: object) -> tuple[int, str, str]:
+    arguments = (
+        "--table",
+        table,
+        "--subject-column",
+        "patient",
+        "--split-column",
+        "split",
+        "--size",
+        32,
+        "--workers",
+        1,
+        "--progress",
+        "false",
+    )
+    return run(capsys, "build", "table", *arguments, "--out", table.parent / "out", *more)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said", "more"),
+    [
+        (lambda t: t.write_text(t.read_text().replace("patient", "pat")), "no column 'patient'", []),
+        (lambda t: t.write_text(t.read_text().replace(",", ";")), "separated by ';'", []),
+        (lambda t: (t.parent / "2.png").write_bytes(b"\x89PNG\r\n\x1a\ncut"), "2.png", ["--on-error", "refuse"]),
+        (lambda t: (t.parent / "2.png").unlink(), "2.png", ["--on-error", "refuse"]),
+        (
+            lambda t: t.write_text(t.read_text().replace("Small left pleural effusion number 3.", "")),
+            "empty report",
+            ["--on-error", "refuse"],
+        ),
+        (lambda t: t.write_text(t.read_text().replace("p4,test", "p0,test")), "p0", []),
+        (lambda t: t.write_text(t.read_text().replace("valid", "vlid")), "'vlid'", []),
+        (lambda t: t.unlink(), "no such file", []),
+        (lambda t: t.write_text("image,text,patient,split\n"), "no rows", []),
+        (lambda t: None, "image_format", ["--image-format", "tiff"]),
+    ],
+)
+def test_bad_tables_get_one_clear_line(
+    spoil: Callable[[Path], object], said: str, more: list[str], table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(table)
+    code, _, err = build_table(capsys, table, *more)
+    assert code == 2
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_what_is_left_out_is_counted_and_named(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (table.parent / "2.png").write_bytes(b"\x89PNG\r\n\x1a\ncut")
+    code, out, _ = build_table(capsys, table, "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert (told["rows"], told["left_out"]) == (5, 1)
+    assert "2.png" in Path(told["left_out_named_in"]).read_text()
 
 
 def test_a_switch_needs_no_value(run_path: Path, corpus_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

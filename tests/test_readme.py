@@ -12,7 +12,7 @@ from sista.archives.phantom import Phantom
 from sista.cli import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-SMALLER = {"--count 15000": "--count 150 --size 64", "--size 256": "--size 64"}
+SMALLER = {"--count 15000": "--count 150 --size 64", "--size 128": "--size 64"}
 EXTRA = {
     "pretrain": ["--optimizer.batch_size", "16", "--optimizer.epochs", "1", "--run.progress", "false"],
     "build": ["--workers", "1", "--progress", "false"],

@@ -24,10 +24,27 @@ _WHERE = {
     "retrieve": "sista.inference.retrieval",
     "ground": "sista.inference.grounding",
     "probe": "sista.transfer.probe",
+    "segment": "sista.transfer.segment",
+    "detect": "sista.transfer.detect",
     "demo": "sista.benchmark.demo",
     "SistaError": "sista.errors",
 }
-__all__ = ["SistaError", "__version__", "build", "check", "demo", "ground", "load", "pretrain", "probe", "retrieve", "versions", "zeroshot"]
+__all__ = [
+    "SistaError",
+    "__version__",
+    "build",
+    "check",
+    "demo",
+    "detect",
+    "ground",
+    "load",
+    "pretrain",
+    "probe",
+    "retrieve",
+    "segment",
+    "versions",
+    "zeroshot",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ VERBS = {
     "pretrain": ("sista.training.pretrain:pretrain", "pre-train an image and a text encoder on a corpus"),
     "zeroshot": ("sista.inference.zero_shot:zeroshot", "classify films by prompts, without labels"),
     "probe": ("sista.transfer.probe:probe", "train a linear classifier on frozen features with 1, 10 and 100 % of the labels"),
+    "segment": ("sista.transfer.segment:segment", "train a segmentation decoder on an encoder with a share of the masks"),
+    "detect": ("sista.transfer.detect:detect", "train a detector on an encoder with a share of the boxes"),
     "retrieve": ("sista.inference.retrieval:retrieve", "find reports by film and films by text"),
     "ground": ("sista.inference.grounding:ground", "show where on the film a phrase is, and score it against regions"),
     "demo": ("sista.benchmark.demo:demo", "build, pre-train and evaluate on procedural films, with a report in HTML"),
@@ -53,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"sista {verb}: interrupted", file=sys.stderr)
         return 130
-    print(json.dumps(result, default=str) if as_json else "\n".join(_lines(result)))
+    try:
+        print(json.dumps(result, default=str) if as_json else "\n".join(_lines(result)), flush=True)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

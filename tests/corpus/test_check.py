@@ -4,12 +4,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sista.corpus.build import build_corpus
 from sista.corpus.check import check
 from sista.corpus.corpus import Corpus
-from sista.corpus.study import Study
+from sista.corpus.study import Film, Study
 from sista.corpus.tokenizer import train_tokenizer
 from sista.errors import SistaError
 from tests.corpus.tiny_archive import TinyArchive
@@ -82,3 +83,73 @@ def test_missing_vectors_are_found(copy: Path) -> None:
 def test_a_corpus_without_teachers_says_so(copy: Path) -> None:
     shutil.rmtree(copy / "teachers")
     assert any("no teacher is stored" in note for note in check(copy)["notes"])
+
+
+class Copies(TinyArchive):
+    """Structured films; 1 is a brighter, recompressed copy of 0 in another split, 2 is inverted, 3 white, 4 a narrow strip."""
+
+    def __getitem__(self, index: int) -> Study:
+        study = super().__getitem__(index)
+        y, x = np.mgrid[0:1:80j, 0:1:60j]
+        rng = np.random.default_rng(0 if index == 1 else index)
+        body = 150 * np.exp(-((x - 0.5) ** 2 + (y - 0.5) ** 2) / 0.1)
+        waves = sum(8 * np.sin(2 * np.pi * (rng.random() * 5 * x + rng.random() * 5 * y + rng.random())) for _ in range(6))
+        pixels = body + waves + 40
+        pixels = {1: pixels + 6, 2: 255 - pixels, 3: 0.2 * pixels + 200, 4: pixels[:, 20:32]}.get(index, pixels)
+        pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+        report = f"FINDINGS: Heart size is normal today in film {index}. No pleural effusion is seen here. The lungs are clear."
+        return replace(study, films=(Film(f"f{index}", pixels, "PA"),), report=report)
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("copies") / "c"
+    splits = ("train", "test", *["train"] * 38)
+    build_corpus(OneSubject(40, splits=splits), out, size=64, workers=1, progress=False, chunk=16)
+    return out
+
+
+class OneSubject(Copies):
+    """A subject of its own for every study."""
+
+    def __getitem__(self, index: int) -> Study:
+        return replace(super().__getitem__(index), subject_id=f"p{index}")
+
+
+def test_near_duplicates_of_films_and_texts(copies: Path) -> None:
+    found = check(copies)["duplicates"]
+    assert found["films"] == {"within_a_split": 0, "across_splits": 0}
+    assert (found["near_films"]["within_a_split"], found["near_films"]["across_splits"]) == (0, 2)
+    assert found["near_films"]["examples"] == ["f0 (train) and f1 (test)"]
+    assert found["reports"]["across_splits"] == 0
+    assert found["near_reports"]["across_splits"] >= 2
+    assert found["near_reports"]["within_a_split"] >= 38
+
+
+def test_outliers_are_named(copies: Path) -> None:
+    result = check(copies)
+    assert list(result["outliers"]["brightness"]["farthest"])[:1] == ["f3"]
+    assert list(result["outliers"]["aspect"]["farthest"]) == ["f4"]
+    assert list(result["outliers"]["unlike"]["farthest"]) == ["f2"]
+    assert any(note.startswith("1 films are outliers by aspect, the farthest f4 (0.15)") for note in result["notes"])
+    assert "2 films have a near-duplicate that stands in another split; scores on valid and test are too good by them" in result["notes"]
+    assert result["verdict"] == "usable, with notes"
+
+
+def test_the_page_holds_all_it_needs(copies: Path, tmp_path: Path) -> None:
+    check(copies, page=tmp_path / "new" / "page.html")
+    page = (tmp_path / "new" / "page.html").read_text()
+    assert page.count("data:image/png;base64,") >= 12
+    assert "http" not in page
+    for part in ("usable, with notes", "Outliers by aspect", "f0 (train) and f1 (test)", "No pleural effusion is seen here."):
+        assert part in page
+
+
+def test_a_corpus_of_reports_alone_has_a_page_too(tmp_path: Path) -> None:
+    archive = TinyArchive(6)
+    archive.text_only = True  # type: ignore[attr-defined]
+    build_corpus(archive, tmp_path / "c", size=32, workers=1, progress=False)
+    found = check(tmp_path / "c", page=tmp_path / "p.html")
+    assert found["outliers"] == {}
+    assert found["duplicates"]["near_films"]["across_splits"] == 0
+    assert "data:image" not in (tmp_path / "p.html").read_text()

@@ -93,7 +93,7 @@ CASES = {
     ),
     "a later version of the wet read": (
         "WET READ VERSION #1 ___ ___ ___ 1:20 AM\nNo change.\nFINAL REPORT\nIMPRESSION:  Stable.",
-        {"body": "No change.", "impression": "Stable."},
+        {"wet_read": "No change.", "impression": "Stable."},
         "Stable.",
     ),
     "findings and impression in one": ("FINDINGS/IMPRESSION: Left effusion.", {"findings": "Left effusion."}, "Left effusion."),

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sista.errors import SistaError
 from sista.metrics.auroc import macro_auroc
 from sista.transfer.linear_probe import PENALTIES, fit_linear_probe, probe_curve
+from sista.transfer.linear_probe_rows import taken
 
 
 def task(n=600, d=12, k=3, seed=0, signal=1.0):
@@ -162,3 +163,29 @@ def test_all_shares_and_draws_of_12000_by_256_take_less_than_20_seconds():
     start = time.perf_counter()
     probe_curve(x, y, np.arange(20000) // 2, split)
     assert time.perf_counter() - start < 20
+
+
+def test_float32_blocks_find_the_optimum_of_double_precision(monkeypatch):
+    """What a large feature matrix takes: no double copy, several blocks, two threads."""
+    x, y = task(900, 30)
+    y[:50, 1] = np.nan
+    double = fit_linear_probe(x[:700], y[:700], x[700:], y[700:])
+    monkeypatch.setattr("sista.transfer.linear_probe.EXACT", 100)
+    monkeypatch.setattr("sista.transfer.linear_probe_rows.BLOCK", 64 * 30)
+    single = fit_linear_probe(x[:700], y[:700], x[700:], y[700:])
+    again = fit_linear_probe(x[:700], y[:700], x[700:], y[700:])
+    assert single.penalty == double.penalty
+    np.testing.assert_array_equal(single.weight, again.weight)
+    np.testing.assert_allclose(single.scores(x), double.scores(x), atol=2e-3 * np.abs(double.scores(x)).max())
+    for penalty, value in double.validation.items():
+        assert single.validation[penalty] == pytest.approx(value, abs=1e-3)
+    with monkeypatch.context() as patch:
+        patch.setattr("sista.transfer.linear_probe_rows.THREADS", 1)
+        np.testing.assert_array_equal(fit_linear_probe(x[:700], y[:700], x[700:], y[700:]).weight, single.weight)
+
+
+def test_rows_in_a_row_are_not_copied():
+    x = np.arange(20).reshape(10, 2)
+    assert np.shares_memory(taken(x, np.arange(2, 7)), x)
+    for rows in (np.array([2, 4, 3]), np.array([0, 2]), np.array([], dtype=int)):
+        np.testing.assert_array_equal(taken(x, rows), x[rows])

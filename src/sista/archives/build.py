@@ -68,8 +68,10 @@ def build(
         progress=progress,
         on_error=on_error,
     )
+    named = {"left_out_named_in": str(Path(out) / "left_out.csv")} if facts["left_out"] else {}
     return {
         "corpus": str(out),
+        **named,
         **{key: facts[key] for key in ("rows", "subjects", "splits", "left_out", "reasons", "fingerprint") if key in facts},
     }
 

@@ -25,6 +25,7 @@ def build_corpus(
     size: int = 256,
     image_format: str = "jpeg",
     workers: int | None = None,
+    engine: str = "processes",
     tokenizer: str | None = None,
     teachers: Sequence[str] = ("tfidf",),
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
@@ -37,14 +38,16 @@ def build_corpus(
 ) -> dict[str, Any]:
     """Turn an archive into a corpus folder; the same call goes on where an interrupted one stopped, and ends with the same bytes.
 
-    What cannot be used is left out, counted, and named in `left_out.csv`. The bytes do not depend on `workers`.
+    What cannot be used is left out, counted, and named in `left_out.csv`. The bytes depend neither on `workers` nor on `engine`.
 
     Args:
         archive: the data set as released.
         out: a new folder, or that of the same build interrupted.
         size: long side of the stored films, in pixels.
         image_format: "jpeg" (quality 95) or "png" (lossless).
-        workers: processes that read films; by default one per core.
+        workers: processes that read films; by default one per core. With ray: the most tasks at a time; by default all its cores.
+        engine: "processes" of this machine, or "ray" (extra `ray`): the cluster that `ray.init` finds, else one started here. Every
+            machine must be able to read the archive's files by the same paths; only this process writes to `out`.
         tokenizer: a transformers name or folder, a tokenizer.json or a vocab.txt; by default WordPiece, trained on the train split.
         teachers: report similarities to compute at once; others are computed when first asked for.
         fractions: shares of subjects in train, valid and test, for studies whose archive gives no split.
@@ -61,6 +64,7 @@ def build_corpus(
     out = Path(out)
     _require("image_format", image_format, ("jpeg", "png"))
     _require("views", views, ("frontal", "all"))
+    _require("engine", engine, ("processes", "ray"))
     _require("on_error", on_error, ("skip", "refuse"))
     for name, value in (("size", size), ("chunk", chunk), ("workers", 1 if workers is None else workers)):
         if value < 1:
@@ -100,13 +104,13 @@ def build_corpus(
         settings["text_only"],
     )
     job = PartJob(archive, row_settings, out / "studies", chunk, on_error == "refuse")
-    _write_parts(job, workers or _cores(), progress)
+    _write_parts(job, workers, engine, progress)
     digest = hashlib.sha256((json.dumps(settings, sort_keys=True) + digest_of(job)).encode()).hexdigest()
     left_out = left_out_of(job)
     return finish(out, settings, digest, [job.path(part) for part in range(job.count())], left_out, teachers)
 
 
-def _write_parts(job: PartJob, workers: int, progress: bool) -> None:
+def _write_parts(job: PartJob, workers: int | None, engine: str, progress: bool) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -114,7 +118,7 @@ def _write_parts(job: PartJob, workers: int, progress: bool) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("studies"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task(f"reading {job.archive.name}", total=len(job.archive))
-        for done in write_parts(job, workers):
+        for done in write_parts(job, workers or (0 if engine == "ray" else _cores()), engine):
             bar.advance(task, done)
 
 

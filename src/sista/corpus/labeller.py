@@ -62,7 +62,7 @@ def outranking(before: int | None, value: int) -> int:
     return value if _ORDER.index(value) > _ORDER.index(before) else before or 0
 
 
-@lru_cache(maxsize=131072)
+@lru_cache(maxsize=32768)
 def mentions(sentence: str) -> tuple[Mention, ...]:
     """The findings that one sentence speaks of, in order of place; of overlapping mentions the longer counts. A sentence on what
     radiographs can show ("fractures may not be demonstrated") speaks of none."""

@@ -113,7 +113,7 @@ class Scope:
     cue: int
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=32768)
 def scopes(sentence: str) -> tuple[Scope, ...]:
     """The denied and the doubted stretches of one sentence, as offsets."""
     stops = [0, *(m.start() for m in _TERMINATOR.finditer(sentence)), len(sentence)]

@@ -7,15 +7,37 @@ A finding of the lexicon speaks of one observation at every polarity ("no mass" 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from sista.corpus.labeller import RANK, Mention, mentions, outranking
 from sista.corpus.lexicon import BY_NAME, CHEXPERT
 from sista.corpus.sentences import split_sentences
+from sista.errors import SistaError, nearest
 
 OBSERVATIONS = tuple(" ".join(word.capitalize() for word in name.split()) for name in CHEXPERT)
 """The names as the CheXpert tables spell them, in their order."""
+
+
+class Labeller(Protocol):
+    """Reads reports (their training text) into labels [N, K] in the order of `names`: 1 present, 0 denied, -1 uncertain, NaN silent."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def __call__(self, reports: Sequence[str]) -> np.ndarray: ...
+
+
+def make_labeller(name: str = "rules") -> Labeller:
+    """A labeller by name: "rules", or "hf:NAME" for a classifier by transformers, a model's name or folder, see `HfLabeller`."""
+    if name.startswith("hf:"):
+        from sista.corpus.hf_labeller import HfLabeller
+
+        return HfLabeller(name[3:])
+    if name != "rules":
+        raise SistaError(f"labeller {name!r}: {nearest(name, ('rules', 'hf:NAME'))}")
+    return RuleLabeller()
 
 
 def spoken_of(report: str) -> dict[str, list[tuple[str, Mention]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sista.corpus.disk import read_json, whole_file, write_json
+from sista.corpus.disk import read_json, write_bytes, write_json
 from sista.corpus.rows import SCHEMA, LeftOut, RowSettings, study_rows
 from sista.corpus.study import Archive, StudyRefused
 from sista.errors import SistaError
@@ -39,18 +40,30 @@ class PartJob:
     def count(self) -> int:
         return -(-len(self.archive) // self.chunk)
 
+    def studies(self, part: int) -> range:
+        """The study numbers of a part."""
+        return range(part * self.chunk, min((part + 1) * self.chunk, len(self.archive)))
+
     def finished(self, part: int) -> bool:
         """The summary is written last, so a part that has one is whole."""
         path = self.path(part)
         return path.exists() and path.with_suffix(".json").exists()
 
 
-def write_part(job: PartJob, part: int) -> int:
-    """Read the studies of one part and write its rows and its summary; returns how many studies that were."""
+@dataclass(frozen=True)
+class PartContent:
+    """One part as it will lie on disk: the Arrow stream, how many rows it has, what was left out."""
+
+    stream: bytes
+    rows: int
+    left_out: tuple[LeftOut, ...]
+
+
+def read_part(job: PartJob, part: int) -> PartContent:
+    """Read the studies of one part. Its bytes depend on the archive and the settings alone, wherever and whenever it is read."""
     rows: list[dict[str, Any]] = []
     left_out: list[LeftOut] = []
-    indices = range(part * job.chunk, min((part + 1) * job.chunk, len(job.archive)))
-    for index in indices:
+    for index in job.studies(part):
         try:
             new, missing = study_rows(job.archive[index], job.settings)
         except StudyRefused as refused:
@@ -65,26 +78,44 @@ def write_part(job: PartJob, part: int) -> int:
             )
         rows += new
         left_out += missing
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, SCHEMA) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), max_chunksize=256)
+    return PartContent(stream.getvalue(), len(rows), tuple(left_out))
+
+
+def store_part(job: PartJob, part: int, content: PartContent) -> int:
+    """Write a part and then its summary; returns how many studies of the archive it stands for."""
     path = job.path(part)
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    with whole_file(path) as file, pa.ipc.new_stream(file, SCHEMA) as writer:
-        writer.write_table(table, max_chunksize=256)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    write_json(path.with_suffix(".json"), {"rows": len(rows), "sha256": digest, "left_out": [asdict(entry) for entry in left_out]})
-    return len(indices)
+    write_bytes(path, content.stream)
+    digest = hashlib.sha256(content.stream).hexdigest()
+    write_json(
+        path.with_suffix(".json"), {"rows": content.rows, "sha256": digest, "left_out": [asdict(entry) for entry in content.left_out]}
+    )
+    return len(job.studies(part))
 
 
-def write_parts(job: PartJob, workers: int) -> Iterator[int]:
+def write_part(job: PartJob, part: int) -> int:
+    """Read and store one part; returns how many studies that were."""
+    return store_part(job, part, read_part(job, part))
+
+
+def write_parts(job: PartJob, workers: int, engine: str = "processes") -> Iterator[int]:
     """Write all parts that are missing; yields the number of studies after each part, in whatever order they end.
 
-    The files do not depend on `workers`. With one worker everything happens in this process.
+    The files depend neither on `workers` nor on `engine`, "processes" or "ray". With one worker process everything happens in this one.
     """
     todo = []
     for part in range(job.count()):
         if job.finished(part):
-            yield min(job.chunk, len(job.archive) - part * job.chunk)
+            yield len(job.studies(part))
         else:
             todo.append(part)
+    if engine == "ray":
+        from sista.corpus.ray_parts import write_parts_by_ray
+
+        yield from write_parts_by_ray(job, todo, workers)
+        return
     workers = min(workers, len(todo))
     if workers <= 1:
         for part in todo:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _HEADINGS = {
-    "findings": r"findings?(?:(?:\s+and\s+|\s*/\s*|\s*&\s*)impressions?)?|impressions?(?:\s+and\s+|\s*/\s*)findings?|radio(?:logical|graphic)\s+findings?|observations?|description|interpretation",
+    "findings": r"findings?(?:(?:\s+and\s+|\s*/\s*|\s*&\s*)impressions?)?|impressions?(?:\s+and\s+|\s*/\s*)findings?"
+    r"|radio(?:logical|graphic)\s+findings?|observations?|description|interpretation",
     "impression": r"(?:provisional\s+findings\s+)?impressions?(?:\s+\(pfi\))?|pfi|conclusions?|opinion|summary|assessment|diagnosis",
     "indication": r"(?:clinical\s+)?(?:indications?|history|information|data|question|statement)|history\s+and\s+indication|symptoms?"
     r"|reason\s+for\s+(?:the\s+)?(?:exam(?:ination)?|study)",
@@ -14,7 +15,7 @@ _HEADINGS = {
     "examination": r"exam(?:ination)?s?|study|type\s+of\s+exam",
     "recommendation": r"recommendations?(?:\(s\))?|follow-?up",
     "notification": r"notifications?",
-    "wet_read": r"wet\s+read(?:\s+version\s+#?\d+)?|preliminary\s+(?:read|interpretation)",
+    "wet_read": r"wet\s+read(?:\s+version\s+#?\d+)?(?:(?:[ \t]+(?:_+|\d\S*|[AP]M))+(?=[ \t]*$))?|preliminary\s+(?:read|interpretation)",
     "addendum": r"(?:final\s+)?addend(?:um|a)(?:\s+#?\d+)?",
 }
 _KNOWN = "|".join(f"(?P<{name}>{pattern})" for name, pattern in _HEADINGS.items())
@@ -22,7 +23,7 @@ _KNOWN = "|".join(f"(?P<{name}>{pattern})" for name, pattern in _HEADINGS.items(
 _HEADING = re.compile(
     rf"(?:^|(?<=[.!?])[ \t]+(?=[A-Z]))[ \t]*(?i:{_KNOWN})[ \t]*(?::|-{{1,2}}[ \t]|(?=[ \t]*$))"
     # "PORTABLE AP CHEST, 8:14 A.M. ON ___:" is a heading, too
-    r"|^[ \t]*(?P<other>[A-Z](?:[A-Z0-9 /&,()._'#-]|(?<=\d):(?=\d)){2,70}):"
+    r"|^[ \t]*(?P<other>[A-Z](?:[A-Z0-9 /&,()._'#-]|(?<=\d):(?=\d)){2,70}):(?!\d)"
     # a ruled line or the banner of the final text ends a wet read or what else stands above it
     r"|^[ \t]*(?P<banner>_{10,}|-{10,}|={10,}|(?:FINAL|PRELIMINARY)\s+REPORT|REPORT)[ \t]*$",
     re.MULTILINE,
@@ -37,7 +38,8 @@ def split_sections(text: str) -> dict[str, str]:
     Names: findings, impression, indication, comparison, technique, examination, recommendation, notification, wet_read, addendum, body. An
     unknown heading in capitals ("CHEST, PA AND LATERAL:") that names the film or a part of the chest opens `body`, any other opens
     `other`; so does a banner ("FINAL REPORT") or a ruled line open `body`. A section that comes twice is joined, unless both say the same.
-    The stamp behind "WET READ:" (reader and time, as far as privacy left them) is dropped; other marks `___` and `XXXX` stay for `clean_text`.
+    The stamp behind "WET READ:" (reader and time, as far as privacy left them) is dropped; other marks `___` and `XXXX` stay for
+    `clean_text`.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     parts: dict[str, list[str]] = {}

@@ -23,6 +23,7 @@ from sista.corpus.words import STOP_WORDS, word_spans, word_type, words_of_piece
 MAX_PIECES = 112  # MGCA's limit, special tokens included
 _WEIGHT = {"affirmed": 1.0, "doubted": 0.5, "denied": 0.0}
 _PLAIN_WEIGHT = 0.1  # of every content word, in a report without one affirmed finding
+_AT_ONCE = 4096  # reports that are cut at a time
 _COLUMNS = {"pieces": "<i4", "piece_word": "<i4", "piece_sentence": "<i4", "word_type": "<i4", "word_weight": "<f4", "word_sentence": "<i4"}
 
 
@@ -84,16 +85,24 @@ class TokenStore:
     @classmethod
     def from_texts(cls, texts: Sequence[str], tokenizer: ReportTokenizer, max_pieces: int = MAX_PIECES) -> TokenStore:
         """Cut reports (or prompts) into at most `max_pieces` pieces, special tokens included, ending with a whole word."""
-        unique = list(dict.fromkeys(texts))
-        done = {}
-        for start in range(0, len(unique), 4096):
-            some = unique[start : start + 4096]
-            for text, (ids, offsets) in zip(some, tokenizer.encode(some), strict=True):
-                done[text] = report_tokens(text, ids, offsets, max_pieces)
-        reports = [done[text] for text in texts]
-        flat = {n: np.concatenate([np.zeros(0, t), *(getattr(r, n) for r in reports)]).astype(t, copy=False) for n, t in _COLUMNS.items()}
-        pieces = np.cumsum([0, *(len(r.pieces) for r in reports)])
-        words = np.cumsum([0, *(len(r.word_type) for r in reports)])
+        number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        unique = list(number)
+        cut: dict[str, list[np.ndarray]] = {name: [np.zeros(0, kind)] for name, kind in _COLUMNS.items()}
+        sizes = np.zeros((2, len(unique)), dtype=np.int64)  # pieces and words of each distinct text
+        for start in range(0, len(unique), _AT_ONCE):
+            some = unique[start : start + _AT_ONCE]
+            done = [
+                report_tokens(text, ids, offsets, max_pieces) for text, (ids, offsets) in zip(some, tokenizer.encode(some), strict=True)
+            ]
+            sizes[:, start : start + len(some)] = [len(r.pieces) for r in done], [len(r.word_type) for r in done]
+            for name, kind in _COLUMNS.items():  # flat at once: one array per report and column would take ten times the memory
+                cut[name].append(np.concatenate([getattr(r, name) for r in done]).astype(kind, copy=False))
+        order = np.fromiter((number[text] for text in texts), dtype=np.int64, count=len(texts))
+        flat = {}
+        for name in _COLUMNS:
+            lengths = sizes[0 if name.startswith("piece") else 1]
+            flat[name] = _in_order(np.concatenate(cut.pop(name)), lengths, order)
+        pieces, words = (np.concatenate([[0], np.cumsum(lengths[order])]) for lengths in sizes)
         ids_ = {
             "pad": str(tokenizer.pad_id),
             "cls": str(tokenizer.cls_id),
@@ -146,6 +155,14 @@ class TokenStore:
         return collate_tokens(reports, self.pad_id, self.cls_id, self.sep_id)
 
 
+def _in_order(flat: np.ndarray, lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Stretches of a flat array (`lengths` end to end) in another order, some perhaps several times."""
+    if len(order) == len(lengths) and np.array_equal(order, np.arange(len(order))):
+        return flat
+    starts, chosen = np.cumsum(lengths) - lengths, lengths[order]
+    return flat[np.repeat(starts[order] - (np.cumsum(chosen) - chosen), chosen) + np.arange(chosen.sum())]
+
+
 def report_tokens(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], max_pieces: int = MAX_PIECES) -> ReportTokens:
     """Join one tokenised report with its words and sentences."""
     sentences = sentence_spans(text)
@@ -168,7 +185,7 @@ def report_tokens(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, in
     return ReportTokens(*(np.array(column, dtype=kind) for column, kind in zip(columns, _COLUMNS.values(), strict=True)))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def sentence_words(sentence: str) -> tuple[tuple[int, int, int, float], ...]:
     """(start, end, type, weight) of each word. Weight 1: finding, place, size and device words of what is affirmed; 0.5: of a doubt.
 

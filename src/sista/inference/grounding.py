@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,39 @@ import torch
 
 from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.sentences import split_sentences
+from sista.corpus.study import Region
 from sista.errors import SistaError
+from sista.inference.ms_cxr import corpus_regions, read_ms_cxr
 from sista.inference.pretrained import PretrainedModel, load
-from sista.metrics.grounding import box_mask, chance, contrast_to_noise, pointing_game
+from sista.inference.result import id_columns, run_facts
+from sista.metrics.grounding import box_mask, chance, contrast_to_noise, iou_at, pointing_game
 from sista.metrics.interval import bootstrap_mean
+from sista.metrics.result import write_run
+
+LEVELS = ("word", "phrase", "sentence")
+COLUMNS = {"pointing_game": "hit", "contrast_to_noise": "contrast", "miou": "miou", "miou_scaled": "miou_scaled"}
 
 
 @dataclass(frozen=True)
 class Grounding:
-    """One row per region: its finding, subject, hit of the pointing game (0 to 1), contrast-to-noise ratio, and a random point's chance."""
+    """One row per query: the row of the corpus, finding, subject, text asked for, hit of the pointing game (0 to 1), contrast-to-noise
+    ratio, mean IoU at cosines above 0.1 to 0.5 (BioViL's mIoU) and at those shares of the map's own range, and a random point's chance.
+    """
 
+    rows: np.ndarray
     findings: np.ndarray
     subjects: np.ndarray
+    queries: np.ndarray
     hit: np.ndarray
     contrast: np.ndarray
+    miou: np.ndarray
+    miou_scaled: np.ndarray
     chance: np.ndarray
+
+    def means(self) -> dict[str, dict[str, Any]]:
+        """Each metric's mean over queries with its interval over subjects."""
+        return {name: bootstrap_mean(getattr(self, column), groups=self.subjects).as_dict() for name, column in COLUMNS.items()}
 
     def summary(self) -> dict[str, Any]:
         """Means over regions with intervals over subjects, over all findings and for each."""
@@ -33,13 +52,7 @@ class Grounding:
         per = {
             name: bootstrap_mean(self.hit[self.findings == name], groups=self.subjects[self.findings == name]).as_dict() for name in names
         }
-        return {
-            "regions": len(self.hit),
-            "pointing_game": bootstrap_mean(self.hit, groups=self.subjects).as_dict(),
-            "contrast_to_noise": bootstrap_mean(self.contrast, groups=self.subjects).as_dict(),
-            "chance": float(np.mean(self.chance)),
-            "pointing_game_per_finding": per,
-        }
+        return {"regions": len(self.hit), **self.means(), "chance": float(np.mean(self.chance)), "pointing_game_per_finding": per}
 
 
 def ground(
@@ -50,6 +63,8 @@ def ground(
     out: Path | None = None,
     split: str = "test",
     limit: int = 2000,
+    regions: Path | None = None,
+    levels: list[str] | None = None,
     device: str = "auto",
     precision: str = "auto",
 ) -> dict[str, Any]:
@@ -57,17 +72,25 @@ def ground(
 
     Args:
         model: a pre-trained run, a checkpoint, or a Hub name.
-        data: a corpus with regions and phrases; gives the pointing game and the contrast-to-noise ratio.
+        data: a corpus with regions and phrases; gives the pointing game, the contrast-to-noise ratio and mean IoU.
         image: one film (JPEG or PNG).
         phrase: what to look for on that film.
-        out: with image, where to write the heat map over the film (PNG); its numbers go beside it (.npy).
+        out: with image, where to write the heat map over the film (PNG), its numbers beside it (.npy); with data, a folder for result.json
+            and predictions.parquet (every query's figures).
         split: which part of the corpus.
         limit: at most so many regions are scored.
+        regions: MS-CXR's .json or .csv; its boxes are taken instead of the corpus' own, films matched by dicom id.
+        levels: what is asked for, any of word (the last word of the finding's name), phrase, and sentence (of the report, around the
+            phrase); by default all three. The figures without a level's name are those of phrases.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, bf16 or fp32.
     """
+    arguments = dict(locals())
     if (data is None) == (image is None):
         raise SistaError("give either --data, a corpus with regions, or --image with --phrase")
+    asked = list(dict.fromkeys(levels or LEVELS))
+    if strange := [level for level in asked if level not in LEVELS]:
+        raise SistaError(f"--levels {', '.join(strange)}: choose from {', '.join(LEVELS)}")
     trained = load(model, device, precision)
     if image is not None:
         if not phrase:
@@ -85,41 +108,94 @@ def ground(
         }
     assert data is not None
     corpus = Corpus.open(data)
-    result = ground_regions(trained, corpus, corpus.rows(split), limit)
-    return {"task": "ground", "model": str(model), "data": corpus.fingerprint, "split": split, **result.summary()}
+    rows = corpus.rows(split)
+    given = corpus_regions(corpus, read_ms_cxr(regions), rows) if regions is not None else None
+    found = {level: ground_regions(trained, corpus, rows, limit, level, given) for level in asked}
+    scored = {level: one for level, one in found.items() if len(one.hit)}
+    if not scored:
+        raise SistaError(f"corpus {corpus.path}: no region has a {' or '.join(asked)} to ask for")
+    metrics = {f"{name}/{level}": mean for level, one in scored.items() for name, mean in one.means().items()}
+    result = {
+        **run_facts("ground", model, trained, corpus, np.unique(np.concatenate([one.rows for one in scored.values()])), split, arguments),
+        **(scored["phrase"].summary() if "phrase" in scored else {}),
+        "levels": {
+            level: {"queries": len(one.hit), "chance": _mean(one.chance), **(one.means() if level in scored else {})}
+            for level, one in found.items()
+        },
+        "metrics": metrics,
+    }
+    if out is not None:
+        write_run(out, result, _columns(corpus, scored))
+    return result
 
 
-def ground_regions(model: PretrainedModel, corpus: Corpus, rows: np.ndarray, limit: int = 2000) -> Grounding:
+def ground_regions(
+    model: PretrainedModel,
+    corpus: Corpus,
+    rows: np.ndarray,
+    limit: int = 2000,
+    level: str = "phrase",
+    given: Mapping[int, Sequence[Region]] | None = None,
+) -> Grounding:
     """Score the heat map of every region's phrase (its finding's name where it has none) on the films of `rows`, in order.
 
-    Maps are enlarged to the film's square and compared with the mask, or the box where there is no mask.
+    Maps are enlarged to the film's square and compared with the mask, or the box where there is no mask. `level` asks for a word or the
+    report's sentence instead; regions without a phrase in the report then ask nothing. given: regions by row instead of the corpus' own.
     """
-    queries = []
+    queries: list[tuple[int, Region]] = []
     for row in rows:
-        for region in corpus.regions(int(row)):
-            queries.append((int(row), region))
         if len(queries) >= limit:
             break
+        queries += [(int(row), region) for region in (corpus.regions(int(row)) if given is None else given.get(int(row), ()))]
     queries = queries[:limit]
     if not queries:
         raise SistaError(f"corpus {corpus.path} has no region on these films; grounding needs boxes or masks")
-    hit, contrast, random = [], [], []
-    for start in range(0, len(queries), 64):
-        some = queries[start : start + 64]
-        images = eval_view(corpus.films(np.array([row for row, _ in some])), model.image_size)
-        maps = model.patch_map(images, [region.phrase or region.finding.replace("/", " ") for _, region in some])
-        side = (corpus.size, corpus.size)
-        large = torch.nn.functional.interpolate(torch.from_numpy(maps)[:, None], size=side, mode="bilinear", align_corners=False)[
-            :, 0
-        ].numpy()
-        for heat, (_, region) in zip(large, some, strict=True):
-            area = region.mask if region.mask is not None else box_mask((region.x, region.y, region.width, region.height), side)
-            hit.append(pointing_game(heat, area))
-            contrast.append(contrast_to_noise(heat, area))
-            random.append(chance(area))
-    names = np.array([region.finding.split("/")[0] for _, region in queries])
-    subjects = corpus.values("subject_id", [row for row, _ in queries])
-    return Grounding(names, subjects, np.array(hit), np.array(contrast), np.array(random))
+    texts = [query_text(region, level, corpus.reports([row])[0] if level == "sentence" else "") for row, region in queries]
+    asked = [(row, region, text) for (row, region), text in zip(queries, texts, strict=True) if text]
+    figures = np.array([one for start in range(0, len(asked), 64) for one in _figures(model, corpus, asked[start : start + 64])]).reshape(
+        -1, 5
+    )
+    names = np.array([region.finding.split("/")[0] for _, region, _ in asked])
+    held = np.array([row for row, _, _ in asked], dtype=np.int64)
+    return Grounding(held, names, corpus.values("subject_id", held), np.array([text for _, _, text in asked], dtype=object), *figures.T)
+
+
+def query_text(region: Region, level: str, report: str = "") -> str:
+    """What is asked for a region at a level; "" where there is nothing: no sentence of the report has the region's phrase."""
+    name = region.finding.replace("/", " ").replace("_", " ")
+    if level == "phrase":
+        return region.phrase or name
+    if level == "word":
+        return region.finding.split("/")[0].replace("_", " ").split()[-1]
+    wanted = " ".join(region.phrase.lower().split()).rstrip(".")
+    return next((one for one in split_sentences(report) if wanted and wanted in " ".join(one.lower().split())), "")
+
+
+def _figures(model: PretrainedModel, corpus: Corpus, some: Sequence[tuple[int, Region, str]]) -> Iterator[tuple[float, ...]]:
+    images = eval_view(corpus.films(np.array([row for row, _, _ in some])), model.image_size)
+    maps = torch.from_numpy(model.patch_map(images, [text for _, _, text in some]))[:, None]
+    side = (corpus.size, corpus.size)
+    large = torch.nn.functional.interpolate(maps, size=side, mode="bilinear", align_corners=False)[:, 0].numpy()
+    for heat, (_, region, _) in zip(large, some, strict=True):
+        area = region.mask if region.mask is not None else box_mask((region.x, region.y, region.width, region.height), side)
+        scaled = (heat - heat.min()) / max(float(heat.max() - heat.min()), 1e-8)
+        yield pointing_game(heat, area), contrast_to_noise(heat, area), iou_at(heat, area), iou_at(scaled, area), chance(area)
+
+
+def _columns(corpus: Corpus, found: Mapping[str, Grounding]) -> dict[str, Any]:
+    rows = np.concatenate([one.rows for one in found.values()])
+    keys = {
+        "level": np.repeat(list(found), [len(one.hit) for one in found.values()]),
+        "finding": np.concatenate([one.findings for one in found.values()]),
+        "query": np.concatenate([one.queries for one in found.values()]),
+        "region": np.concatenate([np.arange(len(one.hit)) for one in found.values()]),
+    }
+    values = {f"value/{name}": np.concatenate([getattr(one, column) for one in found.values()]) for name, column in COLUMNS.items()}
+    return {**id_columns(corpus, rows), **keys, **values}
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(np.nanmean(values)) if len(values) else None
 
 
 def save_overlay(out: Path, image: Path, heat: np.ndarray) -> None:

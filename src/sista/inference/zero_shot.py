@@ -13,7 +13,10 @@ from sista.errors import SistaError
 from sista.inference.embedding import SplitVectors, embed_rows
 from sista.inference.pretrained import PretrainedModel, load, prompts_of
 from sista.inference.prompts import PromptPair, read_prompts
+from sista.inference.result import id_columns, run_facts
+from sista.metrics.auroc import weighted_average_precision
 from sista.metrics.interval import Estimate, bootstrap_macro_auroc
+from sista.metrics.result import write_run
 
 
 def zeroshot(
@@ -25,6 +28,7 @@ def zeroshot(
     split: str = "test",
     device: str = "auto",
     precision: str = "auto",
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """Classify films by prompts, without labels: one film, or a corpus split scored against its labels.
 
@@ -37,7 +41,9 @@ def zeroshot(
         split: which part of the corpus.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, bf16 or fp32.
+        out: with data, a folder for result.json and predictions.parquet (truth and probability of each film).
     """
+    arguments = dict(locals())
     if (data is None) == (image is None):
         raise SistaError("give either --data, a corpus, or --image, one film")
     trained = load(model, device, precision)
@@ -51,22 +57,41 @@ def zeroshot(
     corpus = Corpus.open(data)
     pairs = given or prompts_of(corpus.label_names)
     vectors = embed_rows(trained, corpus, corpus.rows(split), texts=False)
-    macro, per_label = zero_shot_auroc(trained, corpus, vectors, pairs)
-    return {
-        "task": "zeroshot",
-        "model": str(model),
-        "data": corpus.fingerprint,
-        "split": split,
+    names, labels, scores = zero_shot_scores(trained, corpus, vectors, pairs)
+    macro, each = bootstrap_macro_auroc(scores, labels, groups=vectors.subjects)
+    precise, _ = bootstrap_macro_auroc(scores, labels, groups=vectors.subjects, statistic=weighted_average_precision)
+    result = {
+        **run_facts("zeroshot", model, trained, corpus, vectors.rows, split, arguments),
         "films": len(vectors.rows),
         "auroc": macro.as_dict(),
-        "per_finding": {name: estimate.as_dict() for name, estimate in per_label.items()},
+        "per_finding": {name: estimate.as_dict() for name, estimate in zip(names, each, strict=True)},
+        "metrics": {
+            "auroc": macro.as_dict(),
+            "average_precision": precise.as_dict(),
+            **{f"auroc/{name}": estimate.as_dict() for name, estimate in zip(names, each, strict=True)},
+        },
     }
+    if out is not None:
+        truth = {f"label/{name}": labels[:, k] for k, name in enumerate(names)}
+        write_run(
+            out, result, {**id_columns(corpus, vectors.rows), **truth, **{f"score/{name}": scores[:, k] for k, name in enumerate(names)}}
+        )
+    return result
 
 
 def zero_shot_auroc(
     model: PretrainedModel, corpus: Corpus, vectors: SplitVectors, prompts: Mapping[str, PromptPair]
 ) -> tuple[Estimate, dict[str, Estimate]]:
     """Macro AUROC and that of each prompted finding which the corpus labels; uncertain and unknown labels are left out."""
+    names, labels, scores = zero_shot_scores(model, corpus, vectors, prompts)
+    macro, each = bootstrap_macro_auroc(scores, labels, groups=vectors.subjects)
+    return macro, dict(zip(names, each, strict=True))
+
+
+def zero_shot_scores(
+    model: PretrainedModel, corpus: Corpus, vectors: SplitVectors, prompts: Mapping[str, PromptPair]
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The prompted findings that the corpus labels, and of each film their labels (NaN where not sure) and probabilities, [N,K]."""
     known = [name for name in prompts if name in corpus.label_names]
     if not known:
         raise SistaError(f"corpus {corpus.path} labels none of {', '.join(prompts)}; it has {', '.join(corpus.label_names) or 'no labels'}")
@@ -76,5 +101,4 @@ def zero_shot_auroc(
     scores = model.zero_shot(vectors.image, {name: prompts[name] for name in known})
     if not any(len(np.unique(column[~np.isnan(column)])) == 2 for column in labels.T):
         raise SistaError(f"corpus {corpus.path}: none of {', '.join(known)} is both present and absent among these {len(labels)} films")
-    macro, each = bootstrap_macro_auroc(scores, labels, groups=vectors.subjects)
-    return macro, dict(zip(known, each, strict=True))
+    return known, labels, scores

@@ -23,7 +23,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """`auto` is bf16 on CUDA and on CPUs with AMX or AVX512-BF16 (there 1.7 to 2.5 times faster, see docs/performance.md), else fp32."""
+    """`auto` is bf16 on CUDA and on CPUs with AMX or AVX512-BF16 (benchmarks/precision.py measures the gain), else fp32."""
     if name not in ("auto", "bf16", "fp32"):
         raise SistaError(f"precision {name!r}: choose auto, bf16 or fp32")
     if name != "auto":

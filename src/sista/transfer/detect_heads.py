@@ -78,7 +78,7 @@ class Detector(nn.Module):
 
         maps = DetectionMaps(encoder, tune=tune, width=width, precision=precision)
         sizes = tuple(tuple(ANCHOR * stride * 2 ** (third / 3) for third in range(3)) for stride in maps.strides)
-        anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))  # type: ignore[arg-type]  fractions of pixels are fine
+        anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
         side = encoder.image_size
         films: dict[str, Any] = {"min_size": side, "max_size": side, "image_mean": [0.0], "image_std": [1.0], "size_divisible": 1}
         self.first_label = int(head == "faster_rcnn")

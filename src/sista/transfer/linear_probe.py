@@ -6,6 +6,9 @@ For each label, on features standardised by the training rows and over the n row
 
 solved for all labels at once by L-BFGS (SciPy) along the training rows' principal axes, each scaled by the curvature expected there: the
 path changes, not the optimum. One penalty serves all labels: the best by macro AUROC on the validation rows, the stronger of equals.
+
+The feature matrix is read in blocks of rows and never copied: standardising and turning are done to the weights. Up to `EXACT` values
+are held in double precision; more stay float32, and sums over blocks are double (CheXpert's 191,027 x 2,048 are 1.6 GB).
 """
 
 from __future__ import annotations
@@ -17,18 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit
-from threadpoolctl import threadpool_limits
 
 from sista.errors import SistaError
 from sista.metrics.auroc import macro_auroc
 from sista.metrics.interval import Estimate, bootstrap_macro_auroc
-from sista.transfer.label_shares import share_rows
+from sista.protocols.label_shares import share_rows
+from sista.transfer.linear_probe_rows import EXACT, FeatureRows, taken
 
 Floats = NDArray[np.float64]
+Features = NDArray[np.floating]
 PENALTIES = tuple(float(10.0**exponent) for exponent in np.arange(1, -5.5, -0.5))  # 10 to 1e-5, strong to weak
 NEGLIGIBLE = 1e-6  # a feature whose spread is this small against its mean or the median feature's spread is constant
-PRECISION = {"maxiter": 500, "maxfun": 1000, "gtol": 1e-6, "ftol": 1e-13, "maxcor": 20}  # of L-BFGS
+PRECISION = {"maxiter": 500, "maxfun": 1000, "gtol": 1e-6, "ftol": 1e-13, "maxcor": 20}  # of L-BFGS in double precision
+SINGLE = {"maxiter": 200, "maxfun": 300, "gtol": 5e-6, "ftol": 1e-8, "maxcor": 20}  # float32 sums tell no smaller differences apart
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,9 @@ class LinearProbe:
 
     def scores(self, features: ArrayLike) -> Floats:
         """Logits: features [n,d] -> [n,k]; higher is more likely present, 0 throughout for a constant label."""
-        return (np.asarray(features, dtype=np.float64) - self.mean) / self.scale @ self.weight + self.bias
+        rows = np.asarray(features)
+        blocks = (np.asarray(rows[start : start + 8192], dtype=np.float64) for start in range(0, max(len(rows), 1), 8192))
+        return np.concatenate([(block - self.mean) / self.scale @ self.weight + self.bias for block in blocks])
 
 
 @dataclass(frozen=True)
@@ -97,12 +103,13 @@ def fit_linear_probe(
     if not len(learnt := np.flatnonzero((y == 1).any(axis=0) & (y == 0).any(axis=0))):
         raise SistaError(f"linear probe: none of {len(labels)} labels has both classes in {len(y)} training rows; take a larger share")
     constant = tuple(name for k, name in enumerate(labels) if k not in learnt)
-    mean, spread = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(spread > NEGLIGIBLE * np.maximum(np.abs(mean), np.median(spread)), spread, np.inf)  # a constant feature counts as 0
     grid = sorted(penalties, reverse=True)
     fitted, validation = list[LinearProbe](), dict[float, float]()
-    with threadpool_limits(1, "blas"):  # many small products: on a busy machine a second thread made this six times slower
-        for penalty, (weight, bias) in zip(grid, _fit((x - mean) / scale, y[:, learnt], grid), strict=True):
+    with FeatureRows(x) as rows:
+        mean, spread, covariance = rows.moments()
+        constant_feature = spread <= NEGLIGIBLE * np.maximum(np.abs(mean), np.median(spread))
+        scale = np.where(constant_feature, np.inf, spread)  # a constant feature counts as 0
+        for penalty, (weight, bias) in zip(grid, _fit(rows, y[:, learnt], mean, scale, covariance, grid), strict=True):
             all_weight, all_bias = np.zeros((x.shape[1], len(labels))), np.zeros(len(labels))
             all_weight[:, learnt], all_bias[learnt] = weight, bias
             fitted.append(LinearProbe(mean, scale, all_weight, all_bias, labels, constant, penalty, validation))
@@ -144,7 +151,7 @@ def probe_curve(
     results: dict[float, ShareResult] = {}
     for share, count in zip(shares, draws, strict=True):
         drawn = [train[share_rows(who[train], y[train], share, draw, seed).rows] for draw in range(count)]
-        probes = [fit_linear_probe(x[rows], y[rows], x[valid], y[valid], names=names, penalties=penalties) for rows in drawn]
+        probes = [fit_linear_probe(taken(x, rows), y[rows], x[valid], y[valid], names=names, penalties=penalties) for rows in drawn]
         scores = np.stack([probe.scores(x[test]) for probe in probes])
         macro, per_label = bootstrap_macro_auroc(scores, y[test], groups=who[test], resamples=resamples, seed=seed)
         labelled = dict(zip(probes[0].labels, per_label, strict=True))
@@ -153,47 +160,51 @@ def probe_curve(
     return results
 
 
-def _fit(x: Floats, y: Floats, penalties: Sequence[float]) -> Iterator[tuple[Floats, Floats]]:
-    """Weight [d,k] and bias [k] at each penalty, each fit starting from the one before: x [n,d] standardised, y [n,k] of two classes."""
+def _fit(
+    rows: FeatureRows, y: Floats, mean: Floats, scale: Floats, covariance: Floats | None, penalties: Sequence[float]
+) -> Iterator[tuple[Floats, Floats]]:
+    """Weight [d,k] and bias [k] on standardised features at each penalty, each fit starting from the one before; y [n,k] of two classes."""
     known = ~np.isnan(y)
     target, share = np.where(known, y, 0.0), known / known.sum(axis=0)
     prevalence = (share * target).sum(axis=0)
-    axes, variance = _principal_axes(x)
-    inputs = np.column_stack([x @ axes, np.ones(len(x))])  # the last weight is the bias
+    axes, variance = _principal_axes(rows.x, mean, scale, covariance)
+    turn = axes / scale[:, None]  # from weights along the axes to weights of the features as they are
     curvature = prevalence * (1 - prevalence) * np.append(variance, 1.0)[:, None]
-    weight = np.vstack([np.zeros((axes.shape[1], y.shape[1])), np.log(prevalence / (1 - prevalence))])
+    weight = np.vstack([np.zeros((axes.shape[1], y.shape[1])), np.log(prevalence / (1 - prevalence))])  # the last row is the bias
+
+    def loss(free: Floats, decay: Floats, step: Floats) -> tuple[float, Floats]:
+        """The penalised loss summed over labels and its gradient in `free` = weight / step: step [r+1,k]."""
+        current = free.reshape(step.shape) * step
+        own = turn @ current[:-1]
+        value, by_feature, by_bias = rows.loss(own, current[-1] - mean @ own, target, share)
+        slope = np.vstack([turn.T @ (by_feature - np.outer(mean, by_bias)), by_bias]) + decay * current
+        return value + 0.5 * float((decay * current**2).sum()), (slope * step).ravel()
+
+    options = PRECISION if rows.x.dtype == np.float64 else SINGLE
     for penalty in penalties:
         decay = np.append(np.full(len(variance), penalty), 0.0)[:, None]
         step = 1 / np.sqrt(curvature + decay)
-        found = minimize(_loss, (weight / step).ravel(), (inputs, target, share, decay, step), "L-BFGS-B", jac=True, options=PRECISION)
+        found = minimize(loss, (weight / step).ravel(), (decay, step), "L-BFGS-B", jac=True, options=options)
         weight = found.x.reshape(step.shape) * step
         yield axes @ weight[:-1], weight[-1]
 
 
-def _loss(free: Floats, inputs: Floats, target: Floats, share: Floats, decay: Floats, step: Floats) -> tuple[float, Floats]:
-    """The penalised loss summed over labels and its gradient in `free` = weight / step: inputs [n,r], target, share [n,k], step [r,k]."""
-    weight = free.reshape(step.shape) * step
-    logits = inputs @ weight
-    loss = -(share * (log_expit(-logits) + target * logits)).sum() + 0.5 * (decay * weight**2).sum()
-    gradient = inputs.T @ (share * (expit(logits) - target)) + decay * weight
-    return float(loss), (gradient * step).ravel()
-
-
-def _principal_axes(x: Floats) -> tuple[Floats, Floats]:
-    """Directions [d,r] that span the rows, and the rows' variance along each, [r]; r is the smaller of n and d."""
-    if len(x) < x.shape[1]:
-        _, singular, axes = np.linalg.svd(x, full_matrices=False)
+def _principal_axes(x: Features, mean: Floats, scale: Floats, covariance: Floats | None) -> tuple[Floats, Floats]:
+    """Directions [d,r] that span the standardised rows, and the rows' variance along each, [r]; r is the smaller of n and d."""
+    if covariance is None:
+        _, singular, axes = np.linalg.svd((x - mean) / scale, full_matrices=False)
         return axes.T, singular**2 / len(x)
-    variance, axes = np.linalg.eigh(x.T @ x / len(x))
+    variance, axes = np.linalg.eigh(covariance / scale / scale[:, None])
     return axes, np.maximum(variance, 0.0)
 
 
-def _checked(features: ArrayLike, labels: ArrayLike, which: str) -> tuple[Floats, Floats]:
-    x, y = np.asarray(features, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+def _checked(features: ArrayLike, labels: ArrayLike, which: str) -> tuple[Features, Floats]:
+    x, y = np.asarray(features), np.asarray(labels, dtype=np.float64)
+    x = x if x.dtype == np.float32 and x.size > EXACT else np.asarray(x, dtype=np.float64)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise SistaError(f"{which} features {x.shape} and labels {y.shape}: expected [rows, size] and [rows, labels]")
-    if not np.isfinite(x).all():
-        raise SistaError(f"{which} features: {int((~np.isfinite(x)).any(axis=1).sum())} of {len(x)} rows not finite; look at the encoder")
+    if bad := sum(int((~np.isfinite(x[start : start + 8192])).any(axis=1).sum()) for start in range(0, len(x), 8192)):
+        raise SistaError(f"{which} features: {bad} of {len(x)} rows not finite; look at the encoder")
     if not (np.isnan(y) | (y == 0) | (y == 1)).all():
         raise SistaError(f"{which} labels: values other than 0, 1 and NaN; map uncertain labels (-1) to one of them first")
     return x, y

@@ -15,10 +15,12 @@ from sista import versions
 from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
+from sista.metrics.result import encoder_hash, plain, splits_of, write_run
 from sista.models.checkpoint import Pretrained, load_pretrained
 from sista.models.encode import encode_films
 from sista.models.precision import choose_device, choose_precision
 from sista.transfer.linear_probe import ShareResult, probe_curve
+from sista.transfer.result import classification_columns, share_name
 
 
 def probe(
@@ -32,6 +34,7 @@ def probe(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """Train a linear classifier on frozen features with 1, 10 and 100 % of the labels; AUROC on the test split.
 
@@ -48,7 +51,9 @@ def probe(
         seed: of the draws, and of the fresh weights.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, bf16 or fp32.
+        out: a folder for result.json and predictions.parquet (truth and logits of the valid and test films).
     """
+    arguments = dict(locals())
     shares = shares or [0.01, 0.1, 1.0]
     draws = draws or [{0.01: 5, 0.1: 3}.get(share, 1 if share >= 1 else 3) for share in shares]
     if len(draws) != len(shares):
@@ -63,21 +68,34 @@ def probe(
     begin = time.perf_counter()
     features = film_features(pretrained, corpus, rows, chosen, choose_precision(precision, chosen))
     results, refused = probe_features(features, corpus, rows, truth[rows], names, shares, draws, seed)
-    return {
+    splits = corpus.values("split", rows)
+    result = {
         "task": "probe",
         "model": str(model),
         "untrained": untrained,
+        "encoder": {"sha256": None if untrained else encoder_hash(pretrained.folder), "untrained": untrained},
         "data": corpus.fingerprint,
+        "protocol": None,
+        "splits": splits_of(corpus.values("film_id", rows), splits),
         "films": {split: len(corpus.rows(split)) for split in ("train", "valid", "test")},
         "features": features.shape[1],
         "image_size": pretrained.encoder.image.image_size,
         "seed": seed,
-        "auroc": {f"{share:g}" if share < 1 else "1.0": result.macro.as_dict() for share, result in results.items()},
+        "auroc": {share_name(share): result.macro.as_dict() for share, result in results.items()},
         "per_share": {f"{share:g}": result.as_dict() for share, result in results.items()},
         "refused": {f"{share:g}": reason for share, reason in refused.items()},
+        "metrics": {f"auroc@{share_name(share)}": result.macro.as_dict() for share, result in results.items()},
         "seconds": round(time.perf_counter() - begin, 1),
         "versions": versions(),
+        "arguments": plain(arguments),
     }
+    if out is not None:
+        kept = np.flatnonzero(splits != "train")
+        scored = [
+            (share, draw, fitted.scores(features[kept])) for share, found in results.items() for draw, fitted in enumerate(found.probes)
+        ]
+        write_run(out, result, classification_columns(corpus, rows[kept], names, truth[rows[kept]], scored))
+    return result
 
 
 def film_features(pretrained: Pretrained, corpus: Corpus, rows: np.ndarray, device: torch.device, precision: str) -> np.ndarray:

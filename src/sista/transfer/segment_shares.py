@@ -12,7 +12,7 @@ from sista import versions
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_json
 from sista.errors import SistaError
-from sista.transfer.label_shares import LabelShare, share_rows
+from sista.protocols.label_shares import LabelShare, share_rows
 from sista.transfer.segment_targets import Annotated
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sista.errors import SistaError
-from sista.transfer.label_shares import share_rows
+from sista.protocols.label_shares import share_rows
 
 
 def archive(subjects=600, k=5, seed=0, rarest=0.02):

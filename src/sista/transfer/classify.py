@@ -1,0 +1,255 @@
+"""A classifier from an encoder and a share of the labels: a linear head on frozen features, or the encoder tuned along with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sista import versions
+from sista.corpus.corpus import Corpus
+from sista.corpus.disk import write_array
+from sista.errors import SistaError, nearest
+from sista.metrics.result import checksum, encoder_hash, plain, splits_of, write_run
+from sista.models.backbone import Backbone, open_backbone
+from sista.models.precision import autocast, choose_device, choose_precision
+from sista.protocols.label_shares import share_rows
+from sista.protocols.registry import protocol_named
+from sista.transfer.classify_head import HEADS, LOSSES, HeadSettings, fit_head
+from sista.transfer.classify_labels import Labelled, labelled_films
+from sista.transfer.classify_scores import share_figures
+from sista.transfer.classify_softmax import fit_softmax
+from sista.transfer.fine_tune import TUNES, TuneSettings, film_views, fine_tune
+from sista.transfer.linear_probe import fit_linear_probe
+from sista.transfer.linear_probe_rows import taken
+from sista.transfer.result import Scored, classification_columns, share_name
+
+Floats = NDArray[np.float64]
+Fitted = tuple[Callable[[NDArray[np.intp]], Floats], dict[str, Any]]  # logits of films by position, and how the training went
+
+
+def classify(
+    model: str,
+    data: Path,
+    labels: list[str] | None = None,
+    shares: list[float] | None = None,
+    draws: list[int] | None = None,
+    mode: Literal["linear", "fine-tune"] = "linear",
+    head: str = "lbfgs",
+    minibatch: HeadSettings = HeadSettings(),  # noqa: B008  frozen
+    tune: TuneSettings = TuneSettings(),  # noqa: B008  frozen
+    recipe: str | None = None,
+    loss: str = "auto",
+    uncertain: str = "unknown",
+    blank: str = "unknown",
+    multi_class: bool = False,
+    sensitivity: float | None = None,
+    protocol: str | None = None,
+    image_size: int | None = None,
+    untrained: bool = False,
+    cache: Path | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Train a classifier with 1, 10 and 100 % of the labels: AUROC, average precision, accuracy, F1 and calibration on the test split.
+
+    The valid split picks the penalty or the epoch, the temperature and the thresholds; the test split chooses nothing.
+
+    Args:
+        model: a pre-trained run or checkpoint, a timm name (timm:resnet50), or FILE@ARCHITECTURE with somebody else's weights.
+        data: a corpus with labels and the splits train, valid and test.
+        labels: the findings to learn; by default all that the corpus labels.
+        shares: shares of the training subjects whose labels are used; by default 0.01, 0.1 and 1.
+        draws: how many draws of each share are averaged; by default 5, 3 and 1, and 1 each for fine-tune.
+        mode: linear (the encoder stays as it is) or fine-tune.
+        head: of linear, lbfgs (the optimum, penalty picked on valid), minibatch, or a protocol's minibatch AdamW: mgca, fane, g2d.
+        minibatch: optimiser of the head minibatch.
+        tune: optimiser and views of fine-tune.
+        recipe: settings of fine-tune by name instead: benchx.
+        loss: bce, cross-entropy, or auto: cross-entropy with multi_class, else bce.
+        uncertain: what an uncertain label counts as: unknown, positive, negative, or chexpert (by finding).
+        blank: what a label that nobody gave counts as: unknown, or negative (the CheXpert protocol).
+        multi_class: the labels are classes, of which each film has exactly one; films with none or several are left out and counted.
+        sensitivity: thresholds find this share of the positives on valid; by default they maximise F1.
+        protocol: the published protocol that the corpus was split by, to be written down.
+        image_size: side of the films in pixels; by default the encoder's.
+        untrained: the same architecture with fresh weights instead, as a floor.
+        cache: a folder where features are kept by encoder and films, for the next run.
+        resamples: of the bootstrap over test subjects.
+        seed: of the draws, the head, the order of the films, and fresh weights.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, bf16 or fp32.
+        out: a folder for result.json and predictions.parquet (truth and logits of the valid and test films).
+    """
+    arguments = dict(locals())
+    begin = time.perf_counter()
+    shares, draws = _plan(shares, draws, mode)
+    softmax = _softmax(loss, multi_class)
+    minibatch, tune = _settings(head, minibatch, recipe, tune)
+    named = protocol_named(protocol).name if protocol is not None else None
+    if sensitivity is not None and not 0 < sensitivity <= 1:
+        raise SistaError(f"sensitivity is {sensitivity}; expected more than 0 and at most 1")
+    corpus = Corpus.open(data)
+    films = labelled_films(corpus, labels, uncertain, blank, multi_class)
+    chosen = choose_device(device)
+    exact = choose_precision(precision, chosen)
+    backbone = open_backbone(model, image_size=image_size, untrained=untrained, seed=seed)
+    valid, test = films.of("valid"), films.of("test")
+    features = frozen_features(backbone, corpus, films.rows, chosen, exact, cache) if mode == "linear" else None
+
+    def train(used: NDArray[np.intp], draw: int) -> Fitted:
+        if features is None:
+            rows = films.rows
+            tuned = fine_tune(
+                backbone.encoder,
+                corpus,
+                rows[used],
+                films.truth[used],
+                rows[valid],
+                films.truth[valid],
+                tune,
+                softmax,
+                seed + draw,
+                chosen,
+                exact,
+            )
+            history = {"training_loss": tuned.training, "validation_loss": tuned.validation, "best_epoch": tuned.best_epoch}
+            return lambda some: tuned.scores(corpus, rows[some], chosen, exact), history
+        return _linear(features, films, used, valid, head, minibatch, softmax, seed + draw)
+
+    per_share, refused, scored = dict[str, Any](), dict[str, str](), list[Scored]()
+    kept = np.concatenate([valid, test])
+    for share, count in zip(shares, draws, strict=True):
+        try:
+            logits, fitted = list[Floats](), list[dict[str, Any]]()
+            for draw in range(count):
+                used = films.of("train")[
+                    share_rows(films.subjects[films.of("train")], films.truth[films.of("train")], share, draw, seed).rows
+                ]
+                score, history = train(used, draw)
+                logits.append(score(kept))
+                fitted.append({"films": len(used), "constant": _constant(films, used), **history})
+        except SistaError as error:
+            refused[share_name(share)] = str(error)
+            continue
+        parts = [one[: len(valid)] for one in logits], films.truth[valid], [one[len(valid) :] for one in logits], films.truth[test]
+        figures = share_figures(*parts, films.names, films.subjects[test], multi_class, sensitivity, resamples)
+        per_share[share_name(share)] = {**figures, "draws": fitted}
+        scored += [(share, draw, one) for draw, one in enumerate(logits)]
+    if not per_share:
+        raise SistaError(next(iter(refused.values())))
+    result = {
+        "task": "classify",
+        "model": str(model),
+        "encoder": {
+            **backbone.origin,
+            "weights_sha256": backbone.origin.get("sha256"),
+            "sha256": None if untrained else encoder_hash(model),
+        },
+        "data": corpus.fingerprint,
+        "protocol": named,
+        "splits": splits_of(corpus.values("film_id", films.rows), films.splits),
+        "films": {**{split: len(films.of(split)) for split in ("train", "valid", "test")}, "left_out": films.left_out},
+        "labels": list(films.names),
+        "multi_class": multi_class,
+        "mode": mode,
+        "settings": asdict(tune) if mode == "fine-tune" else asdict(minibatch) if head != "lbfgs" else {"penalties": "picked on valid"},
+        "image_size": backbone.encoder.image_size,
+        "seed": seed,
+        "metrics": {
+            f"{name}@{share}": one[name] for share, one in per_share.items() for name in ("auroc", "average_precision", "accuracy", "f1")
+        },
+        "per_share": per_share,
+        "refused": refused,
+        "seconds": round(time.perf_counter() - begin, 1),
+        "versions": versions(),
+        "arguments": plain(arguments),
+    }
+    if out is not None:
+        write_run(out, result, classification_columns(corpus, films.rows[kept], films.names, films.truth[kept], scored))
+    return result
+
+
+@torch.inference_mode()
+def frozen_features(
+    backbone: Backbone, corpus: Corpus, rows: NDArray[np.int64], device: torch.device, precision: str, cache: Path | None = None
+) -> NDArray[np.float32]:
+    """Pooled features [n,C] of the films of `rows`, computed once; read from `cache` when the same weights met the same films before."""
+    encoder = backbone.encoder.to(device).eval()
+    key = checksum([corpus.fingerprint, backbone.origin["sha256"], f"{encoder.image_size} {precision}", *rows.astype(str).tolist()])
+    file = cache / f"features-{key[:32]}.npy" if cache is not None else None
+    if file is not None and file.exists():
+        return np.load(file, mmap_mode="c")
+    held = np.empty((len(rows), encoder.width), np.float32)
+    place = 0
+    for images in film_views(corpus, rows, encoder.image_size, batch=128):
+        with autocast(precision, device):
+            held[place : place + len(images)] = encoder.pooled(images.to(device)).float().cpu().numpy()
+        place += len(images)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_array(file, held)
+    return held
+
+
+def _linear(
+    features: NDArray[np.float32],
+    films: Labelled,
+    used: NDArray[np.intp],
+    valid: NDArray[np.intp],
+    head: str,
+    settings: HeadSettings,
+    softmax: bool,
+    seed: int,
+) -> Fitted:
+    x, y, x_valid, y_valid = taken(features, used), films.truth[used], taken(features, valid), films.truth[valid]
+    if head != "lbfgs":
+        fitted = fit_head(x, y, x_valid, y_valid, settings, softmax, seed)
+        return lambda some: fitted.scores(features[some]), {"validation_loss": fitted.validation, "best_epoch": fitted.best_epoch}
+    if softmax:
+        regression = fit_softmax(x, y, x_valid, y_valid)
+        return lambda some: regression.scores(features[some]), {
+            "validation_loss": regression.validation,
+            "best_penalty": regression.best_epoch,
+        }
+    probe = fit_linear_probe(x, y, x_valid, y_valid, names=films.names)
+    return lambda some: probe.scores(features[some]), {"penalty": probe.penalty}
+
+
+def _constant(films: Labelled, used: NDArray[np.intp]) -> list[str]:
+    """Labels of one class among the training films: nothing is learnt of them."""
+    truth = films.truth[used]
+    return [name for k, name in enumerate(films.names) if not ((truth[:, k] == 1).any() and (truth[:, k] == 0).any())]
+
+
+def _plan(shares: list[float] | None, draws: list[int] | None, mode: str) -> tuple[list[float], list[int]]:
+    shares = shares or [0.01, 0.1, 1.0]
+    draws = draws or [1 if mode == "fine-tune" else {0.01: 5, 0.1: 3}.get(share, 1 if share >= 1 else 3) for share in shares]
+    if len(draws) != len(shares) or min(draws) < 1:
+        raise SistaError(f"--draws {draws} for --shares {shares}; give one number of draws a share, 1 or more")
+    return shares, draws
+
+
+def _softmax(loss: str, multi_class: bool) -> bool:
+    if loss not in LOSSES:
+        raise SistaError(f"unknown loss {loss!r}: {nearest(loss, LOSSES)}")
+    if loss == "cross-entropy" and not multi_class:
+        raise SistaError("cross-entropy is for one class of many; give --multi_class, or --loss bce")
+    return multi_class and loss != "bce"
+
+
+def _settings(head: str, minibatch: HeadSettings, recipe: str | None, tune: TuneSettings) -> tuple[HeadSettings, TuneSettings]:
+    if head not in ("lbfgs", "minibatch", *HEADS):
+        raise SistaError(f"unknown head {head!r}: {nearest(head, ('lbfgs', 'minibatch', *HEADS))}")
+    if recipe is not None and recipe not in TUNES:
+        raise SistaError(f"unknown recipe {recipe!r}: {nearest(recipe, TUNES)}")
+    return HEADS.get(head, minibatch), TUNES[recipe] if recipe is not None else tune

@@ -1,0 +1,109 @@
+"""From logits to figures: what is chosen is chosen on validation films (temperature, thresholds), what is reported is of test films."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sista.metrics.auroc import weighted_average_precision
+from sista.metrics.calibration import brier_score, calibration_error, fit_temperature, probabilities
+from sista.metrics.classification import decide, f1_threshold, one_hot, sensitivity_threshold, weighted_accuracy, weighted_f1
+from sista.metrics.interval import Estimate, bootstrap_macro_auroc, bootstrap_mean
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Operating:
+    """What validation films chose: the temperature, and for each label the probability (after it) from which it is called present.
+
+    A threshold is NaN where validation has not both classes; 0.5 decides then. Of one class among many the most probable one is called.
+    """
+
+    temperature: float
+    thresholds: Floats
+    one_of_many: bool
+
+    def probability(self, logits: Floats) -> Floats:
+        """Calibrated probabilities [n,k]."""
+        return probabilities(logits, self.temperature, self.one_of_many)
+
+    def decisions(self, logits: Floats) -> Floats:
+        """1 where a label is called present, else 0, [n,k]."""
+        probability = self.probability(logits)
+        if self.one_of_many:
+            return one_hot(probability.argmax(axis=1), probability.shape[1])
+        return (probability >= np.where(np.isnan(self.thresholds), 0.5, self.thresholds)).astype(np.float64)
+
+
+def choose_operating(logits: Floats, truth: Floats, one_of_many: bool = False, sensitivity: float | None = None) -> Operating:
+    """Temperature and thresholds from validation films: logits, truth [n,k]. Thresholds maximise F1, or find `sensitivity` of positives."""
+    temperature = fit_temperature(logits, truth, one_of_many)
+    probability = probabilities(logits, temperature, one_of_many)
+    columns = [(probability[:, k], truth[:, k]) for k in range(truth.shape[1])]
+    found = [f1_threshold(*one) if sensitivity is None else sensitivity_threshold(*one, sensitivity) for one in columns]
+    return Operating(temperature, np.array(found), one_of_many)
+
+
+def share_figures(
+    valid_logits: Sequence[Floats],
+    valid_truth: Floats,
+    test_logits: Sequence[Floats],
+    test_truth: Floats,
+    names: Sequence[str],
+    subjects: NDArray[np.str_],
+    one_of_many: bool = False,
+    sensitivity: float | None = None,
+    resamples: int = 1000,
+) -> dict[str, Any]:
+    """JSON-able figures of the draws of one share: means over draws with intervals over test subjects, and what each draw chose."""
+    chosen = [choose_operating(logits, valid_truth, one_of_many, sensitivity) for logits in valid_logits]
+    scores = np.stack(test_logits)
+    if one_of_many:  # softmax compares classes within a film, AUROC films within a class
+        scores = np.stack([probabilities(logits, 1.0, True) for logits in test_logits])
+    decided = np.stack([one.decisions(logits) for one, logits in zip(chosen, test_logits, strict=True)])
+    settings: dict[str, Any] = {"groups": subjects, "resamples": resamples}
+    auroc, per_label = bootstrap_macro_auroc(scores, test_truth, **settings)
+    precision, _ = bootstrap_macro_auroc(scores, test_truth, **settings, statistic=weighted_average_precision)
+    f1, f1_each = bootstrap_macro_auroc(decided, test_truth, **settings, statistic=weighted_f1)
+    if one_of_many:
+        right = np.mean([(one.argmax(axis=1) == test_truth.argmax(axis=1)) for one in decided], axis=0)
+        accuracy = bootstrap_mean(right, **settings)
+    else:
+        accuracy, _ = bootstrap_macro_auroc(decided, test_truth, **settings, statistic=weighted_accuracy)
+    metrics: dict[str, Estimate] = {"auroc": auroc, "average_precision": precision, "accuracy": accuracy, "f1": f1}
+    return {
+        **{name: estimate.as_dict() for name, estimate in metrics.items()},
+        "per_label": {name: {"auroc": per_label[k].as_dict(), "f1": f1_each[k].as_dict()} for k, name in enumerate(names)},
+        "calibration": _calibration(chosen, test_logits, test_truth),
+        "operating": [_operating(one, logits, test_truth, names) for one, logits in zip(chosen, test_logits, strict=True)],
+    }
+
+
+def _calibration(chosen: Sequence[Operating], logits: Sequence[Floats], truth: Floats) -> dict[str, Any]:
+    """ECE and Brier score before and after the temperature, means over draws."""
+    found: dict[str, list[float]] = {"ece_before": [], "ece_after": [], "brier_before": [], "brier_after": []}
+    for one, held in zip(chosen, logits, strict=True):
+        for when, probability in (("before", probabilities(held, 1.0, one.one_of_many)), ("after", one.probability(held))):
+            found[f"ece_{when}"].append(calibration_error(probability, truth, one.one_of_many))
+            found[f"brier_{when}"].append(brier_score(probability, truth))
+    return {"temperature": [one.temperature for one in chosen], **{name: float(np.mean(values)) for name, values in found.items()}}
+
+
+def _operating(chosen: Operating, logits: Floats, truth: Floats, names: Sequence[str]) -> Mapping[str, Any]:
+    """What one draw's thresholds do to the test films, by label."""
+    decided, found = chosen.decisions(logits), {}
+    for k, name in enumerate(names):
+        counts = decide(decided[:, k], truth[:, k], 0.5)
+        figures = {"sensitivity": counts.sensitivity, "specificity": counts.specificity, "precision": counts.precision, "f1": counts.f1}
+        threshold = {} if chosen.one_of_many else {"threshold": _known(chosen.thresholds[k])}
+        found[name] = {**threshold, **{figure: _known(value) for figure, value in figures.items()}}
+    return found
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

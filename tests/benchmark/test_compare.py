@@ -1,0 +1,99 @@
+"""Paired comparison of two runs: equal to a bootstrap by hand, the same whatever the order of the rows, and refused where nothing pairs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from sista.benchmark.compare import compare
+from sista.errors import SistaError
+from sista.metrics.interval import resample_weights
+from sista.metrics.result import REQUIRED, write_run
+
+N = 80
+
+
+def write(out: Path, noise: float, seed: int = 0, films=range(N), order=None, task="classify", draws=1, flip=False, **more) -> Path:
+    """A run of `draws` draws on films f0.. of two per subject, its labels the same in every run, its scores more or less noisy."""
+    films = np.array(list(films))
+    labels = (np.random.default_rng(0).random((N, 2)) < 0.4).astype(float)[films]
+    random = np.random.default_rng(seed)
+    scores = [labels + noise * random.normal(size=labels.shape) for _ in range(draws)]
+    order = np.arange(len(films) * draws) if order is None else order
+    columns = {
+        "study_id": np.tile([f"s{i}" for i in films], draws),
+        "film_id": np.tile([f"f{i}" for i in films], draws),
+        "subject_id": np.tile([f"p{i // 2}" for i in films], draws),
+        "split": np.tile(["test" if i > 3 else "valid" for i in films], draws),
+        "share": np.full(len(films) * draws, 0.1),
+        "draw": np.repeat(range(draws), len(films)),
+    }
+    for k, name in enumerate(("edema", "device")):
+        columns |= {f"label/{name}": np.tile(1 - labels[:, k] if flip else labels[:, k], draws)}
+        columns |= {f"score/{name}": np.concatenate([one[:, k] for one in scores])}
+    columns |= more
+    facts = {**dict.fromkeys(REQUIRED), "task": task, "encoder": {"sha256": "e"}}
+    write_run(out, facts, {name: np.asarray(values)[order] for name, values in columns.items()})
+    return out
+
+
+def test_difference_interval_and_p_equal_a_bootstrap_by_hand(tmp_path):
+    a, b = write(tmp_path / "a", 0.6, 1, draws=2), write(tmp_path / "b", 1.2, 2, draws=2)
+    found = compare(a, b, ["auroc/edema@0.1"], resamples=200)["metrics"]["auroc/edema@0.1"]
+    labels = (np.random.default_rng(0).random((N, 2)) < 0.4).astype(float)[4:]
+    scores = {}
+    for name, noise, seed in (("a", 0.6, 1), ("b", 1.2, 2)):
+        random, whole = np.random.default_rng(seed), (np.random.default_rng(0).random((N, 2)) < 0.4).astype(float)
+        scores[name] = [(whole + noise * random.normal(size=whole.shape))[4:, 0] for _ in range(2)]
+
+    def difference(rows):
+        return np.subtract(*(np.mean([roc_auc_score(labels[rows, 0], one[rows]) for one in scores[name]]) for name in "ab"))
+
+    assert found["difference"]["value"] == pytest.approx(difference(np.arange(N - 4)))
+    drawn = np.concatenate(list(resample_weights(N - 4, [f"p{i // 2}" for i in range(4, N)], 200, 0)), axis=1).astype(int)
+    by_hand = np.array([difference(np.repeat(np.arange(N - 4), column)) for column in drawn.T])
+    np.testing.assert_allclose(found["difference"]["ci95"], np.quantile(by_hand, [0.025, 0.975]))
+    tail = min((by_hand <= 0).sum(), (by_hand >= 0).sum())
+    assert found["difference"]["p"] == pytest.approx(2 * (tail + 1) / 201)
+    assert found["a"] - found["b"] == pytest.approx(found["difference"]["value"])
+
+
+def test_all_shared_metrics_and_the_order_of_rows(tmp_path):
+    a, b = write(tmp_path / "a", 0.6, 1), write(tmp_path / "b", 1.2, 2)
+    plain = compare(a, b, resamples=100)
+    assert set(plain["metrics"]) == {
+        f"{metric}@0.1" for kind in ("auroc", "average_precision") for metric in (kind, f"{kind}/edema", f"{kind}/device")
+    }
+    shuffled = write(tmp_path / "c", 1.2, 2, order=np.random.default_rng(0).permutation(N))
+    again = compare(a, shuffled, resamples=100)
+    assert again["metrics"] == plain["metrics"]
+    swapped = compare(b, a, resamples=100)["metrics"]["auroc@0.1"]["difference"]
+    assert swapped["value"] == pytest.approx(-plain["metrics"]["auroc@0.1"]["difference"]["value"])
+    assert swapped["p"] == plain["metrics"]["auroc@0.1"]["difference"]["p"]
+    same = compare(a, a, resamples=100)["metrics"]["auroc@0.1"]["difference"]
+    assert (same["value"], same["p"]) == (0, 1)
+
+
+def test_values_of_rows_are_compared_where_both_have_one(tmp_path):
+    hit, other = np.tile([1.0, 0.0, np.nan, 1.0], N // 4), np.tile([1.0, 1.0, 1.0, 0.0], N // 4)
+    a = write(tmp_path / "a", 1, task="retrieve", **{"value/i2t_r1": hit})
+    b = write(tmp_path / "b", 1, task="retrieve", **{"value/i2t_r1": other})
+    found = compare(a, b, ["i2t_r1@0.1"], resamples=50)["metrics"]["i2t_r1@0.1"]
+    assert (found["a"], found["b"]) == pytest.approx((2 / 3, 2 / 3))
+
+
+def test_what_does_not_pair_is_refused_and_named(tmp_path):
+    a = write(tmp_path / "a", 1)
+    with pytest.raises(SistaError, match=r"1 predictions are only in .* and 0 only in .* such as film 'f7'"):
+        compare(a, write(tmp_path / "b", 1, films=[i for i in range(N) if i != 7]))
+    with pytest.raises(SistaError, match="different labels of 'edema'"):
+        compare(a, write(tmp_path / "c", 1, flip=True))
+    with pytest.raises(SistaError, match="a run of classify"):
+        compare(a, write(tmp_path / "d", 1, task="retrieve"))
+    with pytest.raises(SistaError, match="no metric 'auroc' in both"):
+        compare(a, a, ["auroc"])
+    with pytest.raises(SistaError, match="no predictions of split 'train'"):
+        compare(a, a, split="train")
+    with pytest.raises(SistaError, match="missing"):
+        compare(a, tmp_path / "none")

@@ -1,0 +1,92 @@
+"""Embedding a whole corpus or a table: equal to embedding at once, and the same files when it was stopped and started again."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import sista
+from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
+from sista.inference import embed_archive
+from sista.inference.embed_archive import embed, read_embeddings
+from sista.inference.embedding import embed_rows
+from sista.inference.retrieval import retrieve
+
+OPTIONS = {"device": "cpu", "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def embedded(run_path: Path, corpus_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("embedded") / "all"
+    result = embed(run_path, corpus_path, out, shard=60, **OPTIONS)
+    assert (result["parts"], result["parts_made_now"], result["left_out"]) == (3, 3, {})
+    return out
+
+
+def test_vectors_equal_those_of_the_model_in_the_order_of_the_corpus(run_path, corpus_path, embedded):
+    corpus = Corpus.open(corpus_path)
+    held = read_embeddings(embedded, "film_id", "subject_id", "pooled", "image", "text")
+    assert held["film_id"].tolist() == corpus.column("film_id")
+    expected = embed_rows(sista.load(run_path, **OPTIONS), corpus, corpus.rows())
+    for name in ("pooled", "image", "text"):
+        np.testing.assert_allclose(held[name], getattr(expected, name), atol=1e-5)
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_files(run_path, corpus_path, embedded, tmp_path, monkeypatch):
+    whole = embed_archive._write_part
+    written = []
+
+    def stopping(file, *rest):
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        whole(file, *rest)
+        written.append(file)
+
+    monkeypatch.setattr(embed_archive, "_write_part", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        embed(run_path, corpus_path, tmp_path / "two", shard=60, **OPTIONS)
+    with pytest.raises(SistaError, match="no finished embeddings"):
+        read_embeddings(tmp_path / "two", "image")
+    monkeypatch.undo()
+    assert embed(run_path, corpus_path, tmp_path / "two", shard=60, **OPTIONS)["parts_made_now"] == 2
+    for file in sorted(embedded.iterdir()):
+        assert (tmp_path / "two" / file.name).read_bytes() == file.read_bytes()
+    assert embed(run_path, corpus_path, tmp_path / "two", shard=60, **OPTIONS)["parts_made_now"] == 0
+
+
+def test_another_shard_size_is_not_mixed_in(run_path, corpus_path, embedded):
+    with pytest.raises(SistaError, match="begun with another shard"):
+        embed(run_path, corpus_path, embedded, shard=50, **OPTIONS)
+
+
+def test_a_table_of_films_and_the_one_that_cannot_be_read(run_path, corpus_path, tmp_path):
+    corpus = Corpus.open(corpus_path)
+    for row in range(2):
+        Image.fromarray(corpus.films([row])[0, 0].numpy()).save(tmp_path / f"{row}.png")
+    (tmp_path / "2.png").write_bytes(b"not a film")
+    table = pd.DataFrame({"image": ["0.png", "2.png", "1.png"], "study_id": ["a", "b", "c"], "text": ["Edema.", "x", "No edema."]})
+    table.to_csv(tmp_path / "films.csv", index=False)
+    result = embed(run_path, tmp_path / "films.csv", tmp_path / "out", report_column="text", **OPTIONS)
+    assert sum(result["left_out"].values()) == 1
+    held = read_embeddings(tmp_path / "out", "study_id", "image", "text")
+    assert held["study_id"].tolist() == ["a", "c"]
+    model = sista.load(run_path, **OPTIONS)
+    np.testing.assert_allclose(held["image"], model.encode_films([model.prepare(tmp_path / f"{i}.png") for i in range(2)]).image, atol=1e-5)
+    with pytest.raises(SistaError, match="no column 'film'"):
+        embed(run_path, tmp_path / "films.csv", tmp_path / "other", image_column="film", **OPTIONS)
+
+
+def test_retrieve_searches_the_shards_of_its_own_model(run_path, corpus_path, embedded, tmp_path):
+    corpus = Corpus.open(corpus_path)
+    Image.fromarray(corpus.films([5])[0, 0].numpy()).save(tmp_path / "film.png")
+    by_text = retrieve(run_path, embedded, text=corpus.reports([5])[0], top=3, **OPTIONS)
+    assert by_text["vectors"] == len(corpus)
+    model, held = sista.load(run_path, **OPTIONS), read_embeddings(embedded, "film_id", "image")
+    scores = held["image"] @ model.encode_texts(corpus.reports([5]))[0]
+    assert [hit["film_id"] for hit in by_text["results"]] == held["film_id"][np.argsort(-scores)[:3]].tolist()
+    assert len(retrieve(run_path, embedded, image=tmp_path / "film.png", top=2, **OPTIONS)["results"]) == 2
+    with pytest.raises(SistaError, match="ask with --image or --text"):
+        retrieve(run_path, embedded, **OPTIONS)
