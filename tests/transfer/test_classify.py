@@ -15,6 +15,7 @@ from sista.transfer.classify_head import HEADS, HeadSettings, fit_head
 from sista.transfer.classify_labels import labelled_films
 from sista.transfer.classify_scores import choose_operating, share_figures
 from sista.transfer.classify_softmax import fit_softmax
+from sista.transfer.fine_tune import TuneSettings
 from sista.transfer.linear_probe import fit_linear_probe
 from sista.transfer.probe import probe
 
@@ -212,3 +213,20 @@ def test_a_share_too_small_is_named_and_the_others_stand(run_path, corpus_path):
 def test_mistakes_are_refused_before_any_film_is_read(run_path, corpus_path, wrong, said):
     with pytest.raises(SistaError, match=said):
         classify(str(run_path), corpus_path, NAMES, [0.1, 1.0], **{**OPTIONS, **wrong})
+
+
+@pytest.mark.parametrize(("mode", "head"), [("linear", "lbfgs"), ("linear", "mgca"), ("fine-tune", "lbfgs")])
+def test_a_label_of_one_class_is_named_and_an_empty_validation_is_refused(run_path, corpus_path, monkeypatch, mode, head):
+    corpus = Corpus.open(corpus_path)
+    table = corpus.labels().copy()
+    place = corpus.label_names.index("edema")
+    table[corpus.rows("train"), place] = 0
+    monkeypatch.setattr(Corpus, "labels", lambda self, rows=None: table if rows is None else table[rows])
+    options = {**OPTIONS, "mode": mode, "head": head, "tune": TuneSettings(epochs=1), "image_size": 32, "shares": [1.0]}
+    figures = classify(str(run_path), corpus_path, ["cardiomegaly", "edema"], **options)["per_share"]["1.0"]
+    assert figures["draws"][0]["constant"] == ["edema"]
+    if head == "lbfgs" and mode == "linear":
+        assert figures["per_label"]["edema"]["auroc"]["value"] == 0.5
+    table[corpus.rows("valid")] = np.nan
+    with pytest.raises(SistaError, match="no labelled film in split 'valid'"):
+        classify(str(run_path), corpus_path, ["cardiomegaly", "edema"], **options)

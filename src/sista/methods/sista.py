@@ -62,7 +62,7 @@ class SistaSettings:
     token_weight: float = 1.0
     token_form: str = "cross_film"
     weighting: str = "minmax"
-    sigma: float = 0.3
+    sigma: float = 0.6
     k: int = 16
     attention_temperature: float = 0.1
     token_temperature: float = 0.1
