@@ -1,4 +1,4 @@
-"""Memory of a build (and check) of 10,000 and of 100,000 studies; the latter killed at a random time and resumed, with the same bytes.
+"""Memory of a build (and check) of 10,000 and of 100,000 studies; the latter killed at two random times and resumed, with the same bytes.
 
     python benchmarks/build_scale.py --out results/build_scale.json
 
@@ -148,21 +148,26 @@ def content(folder: Path) -> dict[str, str]:
 
 
 def killed_and_resumed(count: int, out: Path, workers: int, whole: Path, seconds: float, seed: int) -> dict[str, Any]:
-    """Kill the build of `count` at a random time between a tenth and nine tenths of `seconds`, run it again, compare with `whole`."""
-    wait = random.Random(seed).uniform(0.1, 0.9) * seconds
-    process = start("--build", count, out, workers)
-    time.sleep(wait)
-    done = process.poll() is not None
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    parts = len(list((out / "studies").glob("part-*.json"))) if (out / "studies").exists() else 0
-    again = start("--build", count, out, workers)
-    if again.wait():
+    """Kill the build of `count` at a random time, its resumption at another, end it, and compare with `whole`, built in `seconds`.
+
+    Both times are drawn, below 45 % of `seconds` each, so that the first falls into the reading of the studies; each run goes on from
+    the one before.
+    """
+    rng = random.Random(seed)
+    kills = []
+    for low, high in ((0.05, 0.45), (0.1, 0.45)):
+        wait = rng.uniform(low, high) * seconds
+        process = start("--build", count, out, workers)
+        time.sleep(wait)
+        finished = process.poll() is not None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        parts = len(list((out / "studies").glob("part-*.json"))) if (out / "studies").exists() else 0
+        kills.append({"after_seconds": round(wait, 1), "parts_done": parts, "had_finished": finished})
+    if start("--build", count, out, workers).wait():
         raise SystemExit("the resumed build failed")
     return {
-        "killed_after_seconds": round(wait, 1),
-        "had_finished": done,
-        "parts_done_when_killed": parts,
+        "kills": kills,
         "parts": len(list((out / "studies").glob("part-*.json"))),
         "same_bytes": content(out) == content(whole),
     }

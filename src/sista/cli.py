@@ -22,15 +22,18 @@ VERBS = {
     "pretrain": ("sista.training.pretrain:pretrain", "pre-train an image and a text encoder on a corpus"),
     "zeroshot": ("sista.inference.zero_shot:zeroshot", "classify films by prompts, without labels"),
     "probe": ("sista.transfer.probe:probe", "train a linear classifier on frozen features with 1, 10 and 100 % of the labels"),
+    "classify": ("sista.transfer.classify:classify", "train a classifier, or tune the encoder, with 1, 10 and 100 % of the labels"),
     "segment": ("sista.transfer.segment:segment", "train a segmentation decoder on an encoder with a share of the masks"),
     "detect": ("sista.transfer.detect:detect", "train a detector on an encoder with a share of the boxes"),
     "retrieve": ("sista.inference.retrieval:retrieve", "find reports by film and films by text"),
     "ground": ("sista.inference.grounding:ground", "show where on the film a phrase is, and score it against regions"),
+    "embed": ("sista.inference.embed_archive:embed", "embed a corpus or a table of films to Parquet, resumable"),
+    "compare": ("sista.benchmark.compare:compare", "compare two runs on the same films by a paired bootstrap: sista compare A B"),
     "demo": ("sista.benchmark.demo:demo", "build, pre-train and evaluate on procedural films, with a report in HTML"),
 }
 
-# the argument that may be given without its name, first: `sista check CORPUS`
-FIRST = {"check": "data", "methods": "name", "protocol": "name"}
+# the arguments that may be given without their names, first: `sista check CORPUS`
+FIRST = {"check": ("data",), "methods": ("name",), "protocol": ("name",), "compare": ("a", "b")}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,9 +71,16 @@ def _run(verb: str, arguments: list[str]) -> dict[str, Any]:
     function = getattr(importlib.import_module(module), name)
     if verb == "build":
         return _run_build(function, arguments)
-    if verb in FIRST and arguments and not arguments[0].startswith("-"):
-        arguments = [f"--{FIRST[verb]}", *arguments]
-    return function(**_parse(verb, arguments, function))
+    return function(**_parse(verb, _named(verb, arguments), function))
+
+
+def _named(verb: str, arguments: list[str]) -> list[str]:
+    """The leading arguments without names get theirs."""
+    names = FIRST.get(verb, ())
+    bare = next((place for place, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
+    if bare > len(names):
+        raise SistaError(f"{arguments[len(names)]!r} has no option's name before it; --help lists the options")
+    return [*(part for name, value in zip(names, arguments[:bare], strict=False) for part in (f"--{name}", value)), *arguments[bare:]]
 
 
 def _run_build(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:

@@ -24,7 +24,21 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT as it lies on disk after a download: configuration, weights, tokenizer; the vocabulary cuts words into letters."""
     folder = tmp_path_factory.mktemp("bert")
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters), ".", ",", ":", "no", "left", "right"]
+    vocabulary = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *letters,
+        *(f"##{c}" for c in letters),
+        ".",
+        ",",
+        ":",
+        "no",
+        "left",
+        "right",
+    ]
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     BertTokenizerFast(vocab=str(folder / "vocab.txt"), do_lower_case=True).save_pretrained(folder)
     config = BertConfig(vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)

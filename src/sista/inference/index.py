@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sista.errors import SistaError
 
-EXACT_UP_TO = 200_000  # vectors; exact search of 1,000 queries of 128 numbers then takes about a second
+EXACT_UP_TO = 200_000  # vectors; the time of all against all grows with the square
 CHUNK_CELLS = 16_000_000  # similarities held at a time: 64 MB
 SAMPLES_PER_CELL = 64  # training vectors of k-means for each cell
 
@@ -36,7 +36,7 @@ class VectorIndex:
     """N vectors [N,D], normalised to length 1 here, to be searched by cosine.
 
     kind: exact, faiss, or auto, which is exact up to `EXACT_UP_TO` vectors and faiss above where it is installed.
-    cells, probes: of faiss: how many cells (by default 4 sqrt N), and how many a query looks into (by default an eighth, at least 16).
+    cells, probes: of faiss: how many cells (by default 4 sqrt N), and how many a query looks into (by default one in 32, at least 32).
     """
 
     def __init__(self, vectors: ArrayLike, kind: Kind = "auto", cells: int | None = None, probes: int | None = None, seed: int = 0) -> None:
@@ -80,7 +80,7 @@ class VectorIndex:
         sample = np.random.default_rng(seed).permutation(n)[: cells * SAMPLES_PER_CELL]
         index.train(self.vectors[np.sort(sample)])
         index.add(self.vectors)
-        index.nprobe = min(cells, probes or max(16, cells // 8))
+        index.nprobe = min(cells, probes or max(32, cells // 32))
         return index
 
 

@@ -43,7 +43,7 @@ def retrieve(
         split: which part of the corpus.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, bf16 or fp32.
-        index: exact, faiss, or auto (exact up to 200,000 vectors, and faiss above where it is installed).
+        index: exact, faiss, or auto: exact for one query and up to 200,000 vectors, faiss above where it is installed.
         out: without image and text, a folder for result.json and predictions.parquet (every query's hits).
     """
     arguments = dict(locals())
@@ -67,9 +67,8 @@ def retrieve(
         if out is not None:
             write_run(out, result, {**id_columns(corpus, rows), **{f"value/{name}": values for name, values in hits.items()}})
         return result
-    found = VectorIndex(vectors.text if image is not None else vectors.image, index).search(
-        _query(trained, image, text), min(top, len(rows))
-    )
+    side = vectors.text if image is not None else vectors.image
+    found = VectorIndex(side, _for_one(index)).search(_query(trained, image, text), min(top, len(rows)))
     hits_found = [
         {"study_id": corpus.column("study_id")[int(rows[i])], "similarity": float(score), "report": corpus.reports(rows[[i]])[0]}
         for i, score in zip(found.rows[0], found.scores[0], strict=True)
@@ -104,6 +103,11 @@ def _name(direction: str, k: int, kind: str) -> str:
     return f"{direction}_r{k}" if kind == "exact" else f"{direction}_r{k}_{kind}"
 
 
+def _for_one(index: Kind) -> Kind:
+    """A single query is answered exactly unless faiss is asked for: a million vectors take milliseconds, building the cells a minute."""
+    return "exact" if index == "auto" else index
+
+
 def _query(model: PretrainedModel, image: Path | None, text: str | None) -> np.ndarray:
     return model.encode_films([model.prepare(image)]).image if image is not None else model.encode_texts([str(text)])
 
@@ -119,7 +123,7 @@ def _search_shards(
         raise SistaError(f"{folder} was embedded with other weights ({str(made_by)[:12]}) than {path} has; embed it again")
     side = "image" if image is None else "text"
     held = read_embeddings(folder, "study_id", "film_id", side)
-    found = VectorIndex(held[side], index).search(_query(model, image, text), min(top, len(held[side])))
+    found = VectorIndex(held[side], _for_one(index)).search(_query(model, image, text), min(top, len(held[side])))
     results = [
         {"study_id": held["study_id"][i], "film_id": held["film_id"][i], "similarity": float(score)}
         for i, score in zip(found.rows[0], found.scores[0], strict=True)
