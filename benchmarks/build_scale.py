@@ -122,10 +122,14 @@ def watched(process: subprocess.Popen[bytes], stage_of: Callable[[], str]) -> di
 def measured(count: int, out: Path, workers: int) -> dict[str, Any]:
     """Build a corpus and check it; time and peaks of both."""
 
-    def stage() -> str:
-        return STAGES[(out / "left_out.csv").exists() + (out / "corpus.json").exists()]
-
     began = time.perf_counter()
+    reached: dict[str, float] = {}
+
+    def stage() -> str:
+        name = STAGES[(out / "left_out.csv").exists() + (out / "corpus.json").exists()]
+        reached.setdefault(name, round(time.perf_counter() - began, 1))
+        return name
+
     peaks = watched(start("--build", count, out, workers), stage)
     built = time.perf_counter()
     peaks |= watched(start("--check", out), lambda: "checking")
@@ -134,6 +138,7 @@ def measured(count: int, out: Path, workers: int) -> dict[str, Any]:
         "studies": count,
         "rows": json.loads((out / "corpus.json").read_text())["rows"],
         "seconds": round(built - began, 1),
+        "seconds_until": reached,
         "seconds_to_check": round(checked, 1),
         "studies_per_second": round(count / (built - began)),
         "corpus_mb": round(sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 1e6, 1),
@@ -147,16 +152,16 @@ def content(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def killed_and_resumed(count: int, out: Path, workers: int, whole: Path, seconds: float, seed: int) -> dict[str, Any]:
-    """Kill the build of `count` at a random time, its resumption at another, end it, and compare with `whole`, built in `seconds`.
+def killed_and_resumed(count: int, out: Path, workers: int, whole: Path, run: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Kill the build of `count` at a random time while it reads studies, its resumption at another, end it, and compare with `whole`.
 
-    Both times are drawn, below 45 % of `seconds` each, so that the first falls into the reading of the studies; each run goes on from
-    the one before.
+    `run` says how long the unbroken build took. The second time is drawn from all of what is then left to do, and may fall anywhere.
     """
-    rng = random.Random(seed)
+    rng, reading = random.Random(seed), run["seconds_until"]["finishing"]
+    waits = [rng.uniform(0.1, 0.8) * reading]
+    waits.append(rng.uniform(0.1, 0.8) * (run["seconds"] - waits[0]))
     kills = []
-    for low, high in ((0.05, 0.45), (0.1, 0.45)):
-        wait = rng.uniform(low, high) * seconds
+    for wait in waits:
         process = start("--build", count, out, workers)
         time.sleep(wait)
         finished = process.poll() is not None
@@ -195,7 +200,7 @@ def main() -> None:
         runs = [measured(count, folder / str(count), arguments.workers) for count in arguments.counts]
         largest = runs[-1]
         cut = killed_and_resumed(
-            largest["studies"], folder / "cut", arguments.workers, folder / str(largest["studies"]), largest["seconds"], arguments.seed
+            largest["studies"], folder / "cut", arguments.workers, folder / str(largest["studies"]), largest, arguments.seed
         )
         small, large = runs[0], runs[-1]
         growth = {

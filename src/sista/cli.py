@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from sista.errors import SistaError, nearest
@@ -16,7 +17,7 @@ from sista.errors import SistaError, nearest
 VERBS = {
     "archives": ("sista.archives.registry:archives", "list the archives that `build` reads"),
     "build": ("sista.archives.build:build", "build a corpus from an archive: sista build ARCHIVE --out DIR ..."),
-    "check": ("sista.corpus.check:check", "count and check a corpus: text, duplicates, false negatives, leaks between splits"),
+    "check": ("sista.corpus.check:check", "check a corpus, or an archive before building: counts, text, duplicates, leaks"),
     "methods": ("sista.methods:methods", "list the methods, or the settings of one"),
     "protocol": ("sista.protocols.explain:protocol", "list, explain and check the published protocols; write their id lists"),
     "pretrain": ("sista.training.pretrain:pretrain", "pre-train an image and a text encoder on a corpus"),
@@ -71,7 +72,15 @@ def _run(verb: str, arguments: list[str]) -> dict[str, Any]:
     function = getattr(importlib.import_module(module), name)
     if verb == "build":
         return _run_build(function, arguments)
+    if verb == "check" and arguments and _is_archive(arguments[0]):
+        return _check_archive(arguments[0], arguments[1:])
     return function(**_parse(verb, _named(verb, arguments), function))
+
+
+def _is_archive(name: str) -> bool:
+    from sista.archives.registry import ARCHIVES
+
+    return name in ARCHIVES and not Path(name).exists()
 
 
 def _named(verb: str, arguments: list[str]) -> list[str]:
@@ -81,6 +90,17 @@ def _named(verb: str, arguments: list[str]) -> list[str]:
     if bare > len(names):
         raise SistaError(f"{arguments[len(names)]!r} has no option's name before it; --help lists the options")
     return [*(part for name, value in zip(names, arguments[:bare], strict=False) for part in (f"--{name}", value)), *arguments[bare:]]
+
+
+def _check_archive(name: str, arguments: list[str]) -> dict[str, Any]:
+    """`sista check ARCHIVE ...`: look at a release before it is built."""
+    from sista.archives.registry import archive_class
+    from sista.corpus.check_archive import check_archive
+
+    kind = archive_class(name)
+    values = _parse(f"check {name}", arguments, check_archive, kind, skip={"archive"})
+    own = {key: values.pop(key) for key in list(values) if key in _parameters(kind)}
+    return check_archive(kind(**own), **values)
 
 
 def _run_build(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def build(
     views: str = "frontal",
     min_words: int = 3,
     on_error: str = "skip",
+    engine: str = "processes",
     progress: bool = True,
     options: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def build(
         views: frontal leaves lateral films out and keeps those of unknown view; all keeps every film.
         min_words: shorter reports are left out.
         on_error: skip leaves unusable studies out; refuse stops at the first.
+        engine: processes of this machine, or ray, over a cluster (extra `ray`); the bytes are the same.
         progress: show a progress bar on standard error.
         options: with an archive's name, the arguments of its class.
     """
@@ -67,6 +69,7 @@ def build(
         min_words=min_words,
         progress=progress,
         on_error=on_error,
+        engine=engine,
     )
     named = {"left_out_named_in": str(Path(out) / "left_out.csv")} if facts["left_out"] else {}
     return {

@@ -25,7 +25,7 @@ def demo(
     out: Path = Path("runs/demo"),
     seed: int = 0,
     studies: int = 15_000,
-    epochs: float = 4.0,
+    epochs: float = 3.0,
     method: str = "sista",
     progress: bool = True,
 ) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from sista.errors import SistaError
 def batch_rows(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> np.ndarray:
     """The batches of one epoch, row numbers [batches, batch_size]: a seeded permutation, an incomplete last batch dropped."""
     order = np.random.default_rng([seed, epoch]).permutation(np.asarray(rows))
-    count = len(order) // batch_size
-    return order[: count * batch_size].reshape(count, batch_size)
+    whole = len(order) // batch_size
+    return order[: whole * batch_size].reshape(whole, batch_size)
 
 
 class PairLoader:
@@ -25,7 +26,7 @@ class PairLoader:
 
     batch_size: pairs of a batch over all processes; with `world` processes, number `rank` gets its equal share of each.
     shuffle_sentences: a new order of each report's sentences each time. shorten: share of the reports of which only some sentences are
-    taken. threads: decode ahead, order kept; `ahead` batches at most.
+    taken. threads: decode ahead in the background, order kept, `ahead` batches at most; 0: each batch when it is asked for.
     """
 
     def __init__(
@@ -72,6 +73,10 @@ class PairLoader:
     def batches(self, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
         """The batches of steps `start` to `stop` (endless without), read ahead in the background; errors come up at their own batch."""
         self.corpus.warm(self.teacher)  # here, not in two threads at once
+        if self.threads == 0:
+            for step in count(start) if stop is None else range(start, stop):
+                yield self.batch(step)
+            return
         waiting: deque[Future[Batch]] = deque()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="sista-loader")
         step = start

@@ -123,6 +123,7 @@ class Fit:
             seed=plan.run.seed,
             shuffle_sentences=plan.augment.shuffle_sentences,
             shorten=plan.augment.shorten,
+            threads=0 if plan.device.type == "cpu" else 2,  # where the encoders need all cores, reading ahead only gets in their way
         )
 
     def _resume(self) -> tuple[int, dict[str, float]]:
