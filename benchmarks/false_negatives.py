@@ -21,7 +21,7 @@ from sista import versions
 from sista.corpus.corpus import Corpus
 
 SHARES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
-BANDS = (0.0, 0.01, 0.03, 0.1, 1.0)  # by share of the most alike pairs
+BANDS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)  # by share of the most alike pairs; ties can leave a band empty
 
 
 def statistics(corpus: Corpus, teacher: str, seed: int = 0) -> dict[str, Any]:
