@@ -18,7 +18,15 @@ POSITIVE = (
     *(f"{severity} {{finding}}." for severity in ("mild", "moderate", "severe", "small", "large")),
     *(f"{{finding}} in the {side} {zone} lung." for side in ("left", "right") for zone in ("upper", "mid", "lower")),
 )
-NEGATIVE = ("No {finding}.", "There is no {finding}.", "No {finding} is seen.", "No evidence of {finding}.")
+NEGATIVE = (
+    "No {finding}.",
+    "There is no {finding}.",
+    "No {finding} is seen.",
+    "No evidence of {finding}.",
+    "The lungs are clear.",
+    "No acute findings.",
+    "Normal chest.",
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ def default_prompts(finding: str) -> PromptPair:
     """The pair of ensembles for a finding's name: it is there, in some place, of some severity; or it is not.
 
     Positive against negative after CheXzero (Nature BME 2022); place and severity varied after GLoRIA (ICCV 2021), since reports rarely
-    name a finding without them.
+    name a finding without them. The denying side holds plain normal statements as well.
     """
     name = finding.replace("_", " ").strip().lower()
     words = {"finding": name, "article": "an " if name[:1] in "aeiou" and name not in _UNCOUNTED else "" if name in _UNCOUNTED else "a "}
