@@ -140,7 +140,7 @@ def _heat_maps(corpus: Corpus, model: PretrainedModel, scores: Evaluation, count
     maps = model.patch_map(images, [region.phrase or region.finding for _, region in chosen])
     columns = 4
     lines = -(-len(chosen) // columns)
-    figure = Figure(figsize=(11, 2.05 * lines), layout="constrained")
+    figure = Figure(figsize=(11, 1.65 * lines), layout="constrained")
     axes = figure.subplots(lines, 2 * columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -150,7 +150,7 @@ def _heat_maps(corpus: Corpus, model: PretrainedModel, scores: Evaluation, count
         side = picture.shape[-1]
         extent = (-0.5, side - 0.5, side - 0.5, -0.5)
         film.imshow(picture, cmap="gray")
-        film.set_title(region.phrase[:44], fontsize=6.5)
+        film.set_title(region.phrase[:40], fontsize=6.5, loc="left")
         overlay.imshow(picture, cmap="gray", extent=extent)
         overlay.imshow(heat, cmap="inferno", alpha=0.45, extent=extent, interpolation="bilinear")
         row, column = np.unravel_index(int(heat.argmax()), heat.shape)
