@@ -110,7 +110,7 @@ def test_opening_what_is_no_corpus(tmp_path: Path, corpus: Corpus) -> None:
     shutil.copytree(corpus.path, copy)
     facts = json.loads((copy / "corpus.json").read_text())
     (copy / "corpus.json").write_text(json.dumps({**facts, "format": 99}))
-    with pytest.raises(SistaError, match="corpus format 99, this version reads 1"):
+    with pytest.raises(SistaError, match="corpus format 99, this version reads 2"):
         Corpus.open(copy)
     (copy / "corpus.json").write_text("{")
     with pytest.raises(SistaError, match=r"corpus\.json is damaged"):

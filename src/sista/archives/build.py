@@ -7,6 +7,7 @@ from typing import Any
 
 from sista.archives.registry import archive_class
 from sista.corpus.build import build_corpus
+from sista.corpus.radiograph import Display
 from sista.corpus.study import Archive
 from sista.errors import SistaError
 
@@ -22,6 +23,9 @@ def build(
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
     salt: str = "sista",
     views: str = "frontal",
+    window: str = "first",
+    frame: int | None = None,
+    crop_borders: bool = False,
     min_words: int = 3,
     on_error: str = "skip",
     engine: str = "processes",
@@ -45,6 +49,9 @@ def build(
         fractions: shares of subjects in train, valid and test, for studies whose archive gives no split.
         salt: another salt draws another split.
         views: frontal leaves lateral films out and keeps those of unknown view; all keeps every film.
+        window: of a DICOM film: first (of its header; by percentile where it has none), a number from 0, percentile, or none.
+        frame: of a multi-frame DICOM film, from 0; by default such films are left out.
+        crop_borders: cut off black borders before resizing.
         min_words: shorter reports are left out.
         on_error: skip leaves unusable studies out; refuse stops at the first.
         engine: processes of this machine, or ray, over a cluster (extra `ray`); the bytes are the same.
@@ -66,6 +73,8 @@ def build(
         fractions=fractions,
         salt=salt,
         views=views,
+        display=_display(window, frame),
+        crop_borders=crop_borders,
         min_words=min_words,
         progress=progress,
         on_error=on_error,
@@ -77,6 +86,13 @@ def build(
         **named,
         **{key: facts[key] for key in ("rows", "subjects", "splits", "left_out", "reasons", "fingerprint") if key in facts},
     }
+
+
+def _display(window: str, frame: int | None) -> Display:
+    try:
+        return Display(int(window) if window.isdecimal() else window, frame)
+    except ValueError as error:
+        raise SistaError(str(error)) from error
 
 
 def _open(name: str, options: dict[str, Any] | None) -> Archive:

@@ -39,6 +39,14 @@ ARCHIVES = {
         "yours",
         "pre-train, retrieve; with label columns classify",
     ),
+    "folder": Entry(
+        "sista.archives.folder",
+        "Folder",
+        "your own films below a folder, each with its report in a text file beside it",
+        "yours",
+        "yours",
+        "pre-train, retrieve",
+    ),
     "mimic_cxr": Entry(
         "sista.archives.mimic_cxr",
         "MimicCxr",

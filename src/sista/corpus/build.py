@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sista.corpus.disk import read_json, write_json
 from sista.corpus.finish import FORMAT, finish
 from sista.corpus.parts import PartJob, digest_of, left_out_of, write_parts
+from sista.corpus.radiograph import Display
 from sista.corpus.rows import RowSettings
 from sista.corpus.splits import split_of
 from sista.corpus.study import Archive
@@ -31,6 +33,8 @@ def build_corpus(
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
     salt: str = "sista",
     views: str = "frontal",
+    display: Display = Display(),  # noqa: B008  frozen
+    crop_borders: bool = False,
     min_words: int = 3,
     chunk: int = 512,
     progress: bool = True,
@@ -53,6 +57,8 @@ def build_corpus(
         fractions: shares of subjects in train, valid and test, for studies whose archive gives no split.
         salt: another salt draws another split.
         views: "frontal" leaves lateral films out and keeps those of unknown view; "all" keeps every film.
+        display: which window and frame of a DICOM film.
+        crop_borders: cut off black borders before resizing; regions go along.
         min_words: shorter reports are left out.
         chunk: studies per part file, the unit in which an interrupted build goes on.
         progress: show a bar on standard error.
@@ -86,6 +92,8 @@ def build_corpus(
         "fractions": list(fractions),
         "salt": salt,
         "views": views,
+        "display": asdict(display),
+        "crop_borders": crop_borders,
         "min_words": min_words,
         "chunk": chunk,
         "has_reports": getattr(archive, "has_reports", True),
@@ -102,6 +110,8 @@ def build_corpus(
         tuple(archive.label_names),
         settings["has_reports"],
         settings["text_only"],
+        display,
+        crop_borders,
     )
     job = PartJob(archive, row_settings, out / "studies", chunk, on_error == "refuse")
     _write_parts(job, workers, engine, progress)

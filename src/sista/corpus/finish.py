@@ -21,7 +21,7 @@ from sista.corpus.tokenizer import ReportTokenizer, load_tokenizer, train_tokeni
 from sista.corpus.tokens import MAX_PIECES, TokenStore
 from sista.errors import SistaError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def finish(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from sista.corpus.radiograph import encode_film, open_radiograph, resize_film, resize_mask
+from sista.corpus.pixels import crop_borders
+from sista.corpus.radiograph import Display, encode_film, open_radiograph, resize_film, resize_mask
 from sista.corpus.report import clean_text
 from sista.corpus.sections import split_sections, training_text
 from sista.corpus.splits import split_of
@@ -54,9 +55,12 @@ SCHEMA = pa.schema(
         ("prior_id", pa.string()),
         ("change", pa.list_(pa.struct([("finding", pa.string()), ("change", pa.string())]))),
         ("source", pa.string()),
+        ("pixel_spacing", pa.list_(pa.float32())),
+        ("film_tags", pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))),
     ]
 )
-"""The columns of a corpus. image: JPEG or PNG bytes. labels: in the order of `label_names`, NaN unknown. regions: stored-film pixels."""
+"""The columns of a corpus. image: JPEG or PNG bytes. labels: in the order of `label_names`, NaN unknown. regions: stored-film pixels.
+pixel_spacing: (row, column) mm a pixel of the stored film, null where unknown. film_tags: the white-listed fields of a DICOM header."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class RowSettings:
     label_names: tuple[str, ...]
     has_reports: bool = True
     text_only: bool = False
+    display: Display = field(default_factory=Display)
+    crop_borders: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,8 @@ _NO_FILM: dict[str, Any] = {
     "height": 0,
     "source_width": 0,
     "source_height": 0,
+    "pixel_spacing": None,
+    "film_tags": [],
     "view": "",
     "regions": [],
     "source": "",
@@ -145,12 +153,16 @@ _NO_FILM: dict[str, Any] = {
 
 
 def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:
-    opened = open_radiograph(film.source, settings.size)
+    opened = open_radiograph(film.source, settings.size, settings.display)
     if opened.pixels.min() == opened.pixels.max():
         raise StudyRefused(f"blank film: {_source_name(film.source)} (every pixel has the same value)")
-    pixels, _ = resize_film(opened.pixels, settings.size)
+    # what was read may be a reduction of the source: `coarse` source pixels a pixel, across and down
+    coarse = (opened.source_width / opened.pixels.shape[1], opened.source_height / opened.pixels.shape[0])
+    kept, (left, top) = crop_borders(opened.pixels) if settings.crop_borders else (opened.pixels, (0, 0))
+    pixels, _ = resize_film(kept, settings.size)
     height, width = pixels.shape
-    across, down = width / opened.source_width, height / opened.source_height
+    across, down = width / (kept.shape[1] * coarse[0]), height / (kept.shape[0] * coarse[1])
+    place = _Place(left * coarse[0], top * coarse[1], across, down, width, height, opened.source_width, opened.source_height)
     return {
         "film_id": film.film_id,
         "image": encode_film(pixels, settings.image_format),
@@ -158,25 +170,46 @@ def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:
         "height": height,
         "source_width": opened.source_width,
         "source_height": opened.source_height,
+        "pixel_spacing": None if opened.pixel_spacing is None else [opened.pixel_spacing[0] / down, opened.pixel_spacing[1] / across],
+        "film_tags": [{"name": name, "value": value} for name, value in sorted(opened.tags.items())],
         "view": film.view,
-        "regions": [_region_columns(region, across, down, width, height) for region in film.regions],
+        "regions": [_region_columns(region, place) for region in film.regions],
         "source": Path(_source_name(film.source)).name,  # no folder: the same files give the same corpus wherever they lie
     }
 
 
-def _region_columns(region: Region, across: float, down: float, width: int, height: int) -> dict[str, Any]:
-    mask = None if region.mask is None else np.asarray(region.mask, dtype=bool)
-    if mask is not None and mask.shape != (height, width):
-        mask = resize_mask(mask, width, height)
+@dataclass(frozen=True)
+class _Place:
+    """Where the stored film lies in its source: origin in source pixels, stored pixels a source pixel, both sizes."""
+
+    x: float
+    y: float
+    across: float
+    down: float
+    width: int
+    height: int
+    source_width: int
+    source_height: int
+
+
+def _region_columns(region: Region, place: _Place) -> dict[str, Any]:
     return {
         "finding": region.finding,
-        "x": region.x * across,
-        "y": region.y * down,
-        "width": region.width * across,
-        "height": region.height * down,
+        "x": (region.x - place.x) * place.across,
+        "y": (region.y - place.y) * place.down,
+        "width": region.width * place.across,
+        "height": region.height * place.down,
         "phrase": region.phrase,
-        "mask": None if mask is None else encode_film(mask),
+        "mask": None if region.mask is None else encode_film(_stored_mask(np.asarray(region.mask, dtype=bool), place)),
     }
+
+
+def _stored_mask(mask: np.ndarray, place: _Place) -> np.ndarray:
+    across, down = mask.shape[1] / place.source_width, mask.shape[0] / place.source_height
+    left, top = round(place.x * across), round(place.y * down)
+    right, bottom = left + round(place.width / place.across * across), top + round(place.height / place.down * down)
+    mask = mask[top:bottom, left:right]
+    return mask if mask.shape == (place.height, place.width) else resize_mask(mask, place.width, place.height)
 
 
 def _source_name(source: Path | np.ndarray) -> str:

@@ -1,0 +1,75 @@
+"""A folder of films, each with its report in a text file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from sista.corpus.study import Film, Study, StudyRefused
+from sista.errors import SistaError
+
+FILMS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+
+
+class Folder:
+    """Films below a folder, in the order of their paths: `a/b/film.png` with `a/b/film.txt`, or one report for all films of a folder.
+
+    A film without a text file of its own takes `report.txt` of its folder; films that share one are one study. Without any text file the
+    corpus has no reports. There are no labels; use a table for those.
+
+    Args:
+        root: the folder.
+        subject: whose film it is: folder (the one right below `root`; a film that lies in `root` is its own) or film (each its own).
+    """
+
+    name = "folder"
+    label_names: tuple[str, ...] = ()
+
+    def __init__(self, root: Path, subject: str = "folder") -> None:
+        self.root, self.subject = Path(root), subject
+        if subject not in ("folder", "film"):
+            raise SistaError(f"folder: subject {subject!r}; choose folder or film")
+        if not self.root.is_dir():
+            raise SistaError(f"{self.root}: no such folder; give the folder that the films lie in")
+        films = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in FILMS and p.is_file())
+        if not films:
+            raise SistaError(f"{self.root}: no film below it (looked for {', '.join(FILMS)})")
+        self._studies: dict[str, tuple[Path | None, list[Path]]] = {}
+        for film in films:
+            own, shared = film.with_suffix(".txt"), film.parent / "report.txt"
+            text = own if own.is_file() else shared if shared.is_file() else None
+            key = film.parent if text == shared else film.with_suffix("")
+            self._studies.setdefault(key.relative_to(self.root).as_posix(), (text, []))[1].append(film)
+        self._keys = list(self._studies)
+        self.has_reports = any(text is not None for text, _ in self._studies.values())
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __repr__(self) -> str:
+        return f"Folder({self.root}: {sum(len(films) for _, films in self._studies.values()):,} films in {len(self):,} studies)"
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, the number of films, and a digest of their paths and sizes."""
+        digest = hashlib.sha256()
+        for text, films in self._studies.values():
+            for file in (*films, *filter(None, [text])):
+                digest.update(f"{file.relative_to(self.root).as_posix()}\0{file.stat().st_size}\0".encode())
+        return {"subject": self.subject, "studies": len(self), "content": digest.hexdigest()}
+
+    def __getitem__(self, index: int) -> Study:
+        """Study number `index`."""
+        key = self._keys[index]
+        text, films = self._studies[key]
+        try:
+            report = "" if text is None else text.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StudyRefused(f"unreadable report: {text} ({error})") from None
+        below = key.split("/")[0] if "/" in key or films[0].parent != self.root else key
+        return Study(
+            study_id=key,
+            subject_id=below if self.subject == "folder" else key,
+            report=report,
+            films=tuple(Film(film.relative_to(self.root).as_posix(), film) for film in films),
+        )

@@ -1,0 +1,69 @@
+"""A folder of films and texts."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sista.archives.folder import Folder
+from sista.corpus.build import build_corpus
+from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """p1: a film with its own report, and two films of one report; p2: a film without; one film at the top."""
+    for number, place in enumerate(("p1/a.png", "p1/s2/front.png", "p1/s2/side.jpg", "p2/b.png", "c.png")):
+        file = tmp_path / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (30, 30), dtype=np.uint8)).save(file)
+    (tmp_path / "p1" / "a.txt").write_text("Small left pleural effusion.")
+    (tmp_path / "p1" / "s2" / "report.txt").write_text("FINDINGS: The lungs are clear. IMPRESSION: Normal.")
+    (tmp_path / "c.txt").write_text("Cardiomegaly is present.")
+    return tmp_path
+
+
+def test_studies_subjects_and_reports(root: Path) -> None:
+    archive = pickle.loads(pickle.dumps(Folder(root)))
+    studies = {archive[i].study_id: archive[i] for i in range(len(archive))}
+    assert set(studies) == {"c", "p1/a", "p1/s2", "p2/b"}
+    assert [film.film_id for film in studies["p1/s2"].films] == ["p1/s2/front.png", "p1/s2/side.jpg"]
+    assert {study.subject_id for study in studies.values()} == {"c", "p1", "p2"}
+    assert studies["p1/a"].report == "Small left pleural effusion."
+    assert studies["p2/b"].report == ""
+    assert "5 films in 4 studies" in repr(archive)
+    assert {Folder(root, "film")[i].subject_id for i in range(4)} == set(studies)
+
+
+def test_it_builds(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    out = tmp_path_factory.mktemp("c") / "corpus"
+    facts = build_corpus(Folder(root), out, size=24, workers=1, progress=False)
+    assert (facts["rows"], facts["reasons"]) == (4, {"empty report": 1})
+    assert len(Corpus.open(out).tokens) == 4
+
+
+def test_films_alone(root: Path) -> None:
+    for text in root.rglob("*.txt"):
+        text.unlink()
+    assert Folder(root).has_reports is False
+
+
+def test_mistakes(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match="no such folder"):
+        Folder(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SistaError, match="no film below it"):
+        Folder(tmp_path / "empty")
+    with pytest.raises(SistaError, match="choose folder or film"):
+        Folder(root, "patient")
+
+
+def test_content_changes_the_description(root: Path) -> None:
+    before = Folder(root).describe()
+    (root / "c.txt").write_text("Another report.")
+    assert Folder(root).describe() != before

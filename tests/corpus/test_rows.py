@@ -1,0 +1,65 @@
+"""From a study to rows: borders cropped with their regions, spacing and tags of DICOM films kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sista.corpus.build import build_corpus
+from sista.corpus.corpus import Corpus
+from sista.corpus.radiograph import Display
+from sista.corpus.rows import RowSettings, study_rows
+from sista.corpus.study import Film, Region, Study
+from tests.corpus.tiny_archive import TinyArchive
+
+SETTINGS = RowSettings(40, "png", "frontal", 1, (0.8, 0.1, 0.1), "sista", ())
+
+
+def bordered() -> Study:
+    """An 80 x 80 film in a black border of 20 pixels left and 40 above, with a bright square whose region is exact."""
+    pixels = np.zeros((120, 100), dtype=np.uint8)
+    pixels[40:, 20:] = np.random.default_rng(0).integers(90, 110, (80, 80))
+    pixels[60:80, 40:70] = 255
+    mask = np.zeros(pixels.shape, dtype=bool)
+    mask[60:80, 40:70] = True
+    return Study("s", "p", "Small left effusion.", (Film("f", pixels, "PA", (Region("effusion", 40, 60, 30, 20, "effusion", mask),)),))
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_regions_follow_their_film(crop: bool) -> None:
+    from sista.corpus.radiograph import decode_film
+
+    settings = RowSettings(**{**SETTINGS.__dict__, "crop_borders": crop, "size": 40 if crop else 60})
+    (row,), left_out = study_rows(bordered(), settings)
+    assert not left_out
+    assert (row["width"], row["height"]) == ((40, 40) if crop else (50, 60))
+    region = row["regions"][0]
+    x, y, width, height = (round(region[name]) for name in ("x", "y", "width", "height"))
+    assert (x, y, width, height) == ((10, 10, 15, 10) if crop else (20, 30, 15, 10))
+    film, mask = decode_film(row["image"]), decode_film(region["mask"])
+    assert mask.shape == film.shape
+    assert film[mask].mean() > 235  # the rim is mixed with what lies beside it
+    assert film[~mask].mean() < 115
+    np.testing.assert_array_equal(np.flatnonzero(mask.any(axis=0))[[0, -1]], [x, x + width - 1])
+
+
+def test_settings_of_display_enter_the_build(tmp_path: Path) -> None:
+    build_corpus(TinyArchive(6), tmp_path / "c", size=32, workers=1, progress=False, display=Display("percentile"), crop_borders=True)
+    corpus = Corpus.open(tmp_path / "c")
+    assert corpus.facts["display"] == {"window": "percentile", "frame": None}
+    assert corpus.column("pixel_spacing") == [None] * len(corpus)
+
+
+def test_spacing_and_tags_of_a_dicom_film(data: Path) -> None:
+    file = data / "dicom" / "cr_chest_mono2_8bit_jpeg.dcm"
+    if not file.is_file():
+        pytest.skip(f"{file.name} is not here")
+    (row,), left_out = study_rows(Study("s", "p", "Clear lungs.", (Film("f", file),)), SETTINGS)
+    assert not left_out
+    tags = {entry["name"]: entry["value"] for entry in row["film_tags"]}
+    assert "PatientName" not in tags
+    assert tags["Modality"] in ("CR", "DX", "DR")
+    if row["pixel_spacing"] is not None:
+        assert min(row["pixel_spacing"]) > 1  # 40 px over a chest
