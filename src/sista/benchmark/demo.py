@@ -25,7 +25,7 @@ def demo(
     out: Path = Path("runs/demo"),
     seed: int = 0,
     studies: int = 15_000,
-    epochs: float = 3.0,
+    epochs: float = 3.3,
     method: str = "sista",
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def demo(
     built = build(Phantom(studies, seed=seed), out / "corpus", progress=progress)
     corpus = Corpus.open(out / "corpus")
     built_at = time.perf_counter()
-    run = RunSettings(seed=seed, progress=progress, checkpoint_every=250, evaluate_every=250)
+    run = RunSettings(seed=seed, progress=progress, checkpoint_every=250, evaluate_every=300, evaluation_pairs=500)
     trained = pretrain(out / "corpus", out / "run", method=method, optimizer=OptimizerSettings(epochs=epochs), run=run)
     trained_at = time.perf_counter()
     model = load(out / "run")

@@ -20,9 +20,6 @@ POSITIVE = (
 )
 NEGATIVE = (
     "No {finding}.",
-    "There is no {finding}.",
-    "No {finding} is seen.",
-    "No evidence of {finding}.",
     "The lungs are clear.",
     "No acute findings.",
     "Normal chest.",
@@ -41,7 +38,7 @@ def default_prompts(finding: str) -> PromptPair:
     """The pair of ensembles for a finding's name: it is there, in some place, of some severity; or it is not.
 
     Positive against negative after CheXzero (Nature BME 2022); place and severity varied after GLoRIA (ICCV 2021), since reports rarely
-    name a finding without them. The denying side holds plain normal statements as well.
+    name a finding without them. The denying side is mostly plain normal statements.
     """
     name = finding.replace("_", " ").strip().lower()
     words = {"finding": name, "article": "an " if name[:1] in "aeiou" and name not in _UNCOUNTED else "" if name in _UNCOUNTED else "a "}
