@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from sista.errors import SistaError, nearest
@@ -48,8 +48,13 @@ def methods(name: str | None = None) -> dict[str, Any]:
         "method": name,
         "about": METHODS[name][2],
         "settings": {f.name: f.default for f in fields(kind.Settings)},
-        "help": kind.Settings.__doc__,
+        "help": _help(kind.Settings),
     }
+
+
+def _help(settings: type) -> str:
+    """The docstrings of a settings class and of those that it extends, which say what its settings are."""
+    return "\n\n".join(kind.__doc__ or "" for kind in settings.__mro__ if is_dataclass(kind))
 
 
 def _class(name: str) -> Any:

@@ -137,7 +137,7 @@ class Sista(Method):
 
 @dataclass(frozen=True)
 class SistaPaperSettings(SistaSettings):
-    __doc__ = SistaSettings.__doc__
+    """The settings of `SistaSettings` with the paper's plain form as defaults."""
 
     mode: str = "triage"
     negative_share: float = 0.03

@@ -50,6 +50,7 @@ def tbx_cases(release: Release) -> pd.DataFrame:
 
 
 def count_images(release: Release, cases: pd.DataFrame) -> dict[str, int]:
+    """How many images the release holds, per released part where it comes in parts."""
     if "released" not in cases.columns:
         return {"images": len(cases)}
     return {f"{name} images": int((cases["released"] == name).sum()) for name in ("train", *release.companions)}
