@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from sista.benchmark.compare import compare
 from sista.errors import SistaError
+from sista.metrics.detection import Boxes, coco_map
 from sista.metrics.interval import resample_weights
 from sista.metrics.result import REQUIRED, write_run
 
@@ -81,6 +82,44 @@ def test_values_of_rows_are_compared_where_both_have_one(tmp_path):
     b = write(tmp_path / "b", 1, task="retrieve", **{"value/i2t_r1": other})
     found = compare(a, b, ["i2t_r1@0.1"], resamples=50)["metrics"]["i2t_r1@0.1"]
     assert (found["a"], found["b"]) == pytest.approx((2 / 3, 2 / 3))
+
+
+def test_segmenters_are_compared_by_finding_and_by_the_mean_of_the_findings(tmp_path):
+    random = np.random.default_rng(0)
+    dice = {name: np.where(random.random(N) < 0.5, random.random((2, N)), np.nan) for name in ("mass", "edema")}
+    runs = [
+        write(tmp_path / run, 1, task="segment", **{f"value/dice/{name}": values[k] for name, values in dice.items()})
+        for k, run in enumerate("ab")
+    ]
+    found = compare(*runs, ["dice@0.1", "dice/mass@0.1"], resamples=50)["metrics"]
+    assert found["dice/mass@0.1"]["a"] == pytest.approx(np.nanmean(dice["mass"][0][4:]))
+    assert found["dice@0.1"]["b"] == pytest.approx(np.mean([np.nanmean(values[1][4:]) for values in dice.values()]))
+
+
+def test_detectors_are_compared_by_average_precision(tmp_path):
+    random = np.random.default_rng(0)
+    true = [[[*random.uniform(0, 50, 2), 20.0, 20.0]] if i % 2 else [] for i in range(N)]
+    names = [["mass" if i % 4 == 1 else "edema"] * len(boxes) for i, boxes in enumerate(true)]
+    runs, expected = [], []
+    for run, noise in (("a", 2.0), ("b", 8.0)):
+        found = [[[b[0] + noise * random.normal(), b[1], *b[2:]] for b in boxes] for boxes in true]
+        scores = [random.random(len(boxes)).tolist() for boxes in true]
+        columns = {"true/boxes": true, "found/boxes": found, "found/scores": scores, "true/findings": names, "found/findings": names}
+        runs.append(write(tmp_path / run, 1, task="detect", **{k: _objects(v) for k, v in columns.items()}))
+        labels = [[("mass", "edema").index(name) for name in some] for some in names]
+        kept = range(4, N)
+        held = [Boxes.of(true[i], labels[i]) for i in kept], [Boxes.of(found[i], labels[i], scores[i]) for i in kept]
+        expected.append(coco_map(held[1], held[0], (0.5,)))
+    result = compare(*runs, resamples=50)["metrics"]
+    assert (result["ap50@0.1"]["a"], result["ap50@0.1"]["b"]) == pytest.approx(tuple(expected))
+    assert result["ap50@0.1"]["difference"]["ci95"][0] > 0
+    assert result["ap@0.1"]["a"] < result["ap50@0.1"]["a"]
+
+
+def _objects(values: list) -> np.ndarray:
+    held = np.empty(len(values), object)
+    held[:] = values
+    return held
 
 
 def test_what_does_not_pair_is_refused_and_named(tmp_path):

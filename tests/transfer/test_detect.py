@@ -112,12 +112,14 @@ def test_it_learns_and_beats_the_untrained_floor(corpus_path: Path, run_path: Pa
     )
     draw = result["per_share"]["1.0"]["draws"][0]
     assert draw["last_loss"] < 0.8 * draw["first_loss"]
-    assert result["ap50"]["1.0"]["value"] > start["ap50"]["1.0"]["value"] + 0.2
+    assert result["metrics"]["ap50@1.0"]["value"] > start["metrics"]["ap50@1.0"]["value"] + 0.2
     written = pd.read_parquet(tmp_path / "predictions.parquet")
     assert len(written) == result["films"]["test"]
-    truth = [Boxes.of(np.array(list(row)).reshape(-1, 4)) for row in written.true_boxes]
-    found = [Boxes.of(np.array(list(b)).reshape(-1, 4), None, s) for b, s in zip(written.boxes, written.scores, strict=True)]
-    assert coco_map(found, truth, (0.5,)) == pytest.approx(result["ap50"]["1.0"]["value"])
+    truth = [Boxes.of(np.array(list(row)).reshape(-1, 4)) for row in written["true/boxes"]]
+    found = [
+        Boxes.of(np.array(list(b)).reshape(-1, 4), None, s) for b, s in zip(written["found/boxes"], written["found/scores"], strict=True)
+    ]
+    assert coco_map(found, truth, (0.5,)) == pytest.approx(result["metrics"]["ap50@1.0"]["value"])
 
 
 def test_the_same_seed_gives_the_same_boxes(corpus_path: Path) -> None:

@@ -181,13 +181,14 @@ def test_it_learns_and_beats_the_untrained_floor(corpus_path: Path, run_path: Pa
     draw = result["per_share"]["1.0"]["draws"][0]
     assert draw["last_loss"] < 0.8 * draw["first_loss"]
     start = segment(str(run_path), corpus_path, found, shares=[1.0], fit=FitSettings(epochs=1, learning_rate=1e-9), untrained=True)
-    assert result["dice"]["1.0"]["value"] > 2 * start["dice"]["1.0"]["value"]
+    assert result["metrics"]["dice@1.0"]["value"] > 2 * start["metrics"]["dice@1.0"]["value"]
     written = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
     assert (tmp_path / "out" / "result.json").is_file()
-    part = written[(written.finding == "cardiomegaly") & (written.true_pixels > 0)]
-    dice = (2 * part.both_pixels / (part.predicted_pixels + part.true_pixels)).mean()
-    assert dice == pytest.approx(result["per_share"]["1.0"]["findings"]["cardiomegaly"]["dice"]["value"])
-    assert len(written) == 2 * result["films"]["test"]
+    predicted, true, both = (written[f"pixels/{kind}/cardiomegaly"].to_numpy() for kind in ("predicted", "true", "both"))
+    dice = (2 * both / np.maximum(predicted + true, 1))[true > 0]
+    np.testing.assert_allclose(written["value/dice/cardiomegaly"][true > 0], dice)
+    assert dice.mean() == pytest.approx(result["per_share"]["1.0"]["findings"]["cardiomegaly"]["dice"]["value"])
+    assert len(written) == result["films"]["test"] == result["splits"]["test"]["films"]
 
 
 @pytest.mark.parametrize("model", ["test_vit", "test_resnet"])
@@ -197,7 +198,7 @@ def test_tuned_at_another_size_and_the_same_again(corpus_path: Path, model: str)
         f"timm:{model}", corpus_path, ["cardiomegaly"], [0.5], fit=settings, tune=True, image_size=96, untrained=True, negatives=1.0
     )
     assert (result["image_size"], result["decoder"]) == (96, "progressive" if model == "test_vit" else "unet")
-    assert 0 <= result["dice"]["0.5"]["value"] <= 1
+    assert 0 <= result["metrics"]["dice@0.5"]["value"] <= 1
 
 
 def test_one_per_cent_has_at_least_one_film_with_the_finding(corpus_path: Path, run_path: Path) -> None:

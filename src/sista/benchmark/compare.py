@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sista.benchmark.pairs import PREFIXES, Pair, pairs_of
 from sista.errors import SistaError, nearest
-from sista.metrics.auroc import WeightedStatistic, weighted_auroc, weighted_average_precision
 from sista.metrics.interval import Difference, resample_weights
 from sista.metrics.result import IDS, Run, read_run
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
-Statistic = Callable[[Floats], Floats]  # row weights [n,r] -> difference [r]
-PREFIXES = ("label/", "score/", "value/")
-CURVES: Mapping[str, WeightedStatistic] = {"auroc": weighted_auroc, "average_precision": weighted_average_precision}
 
 
 def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "test", resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
@@ -62,19 +58,7 @@ def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "tes
     }
 
 
-class _Pair:
-    """The difference of one statistic of two runs as a function of row weights; `sides` are its two values on all rows."""
-
-    def __init__(self, left: Callable[[Floats], Floats], right: Callable[[Floats], Floats], rows: int) -> None:
-        self.left, self.right, self.rows = left, right, rows
-        everything = np.ones((rows, 1))
-        self.sides = float(left(everything)[0]), float(right(everything)[0])
-
-    def __call__(self, weights: Floats) -> Floats:
-        return self.left(weights) - self.right(weights)
-
-
-def _paired(pair: _Pair, subjects: NDArray[Any], resamples: int, seed: int) -> Difference:
+def _paired(pair: Pair, subjects: NDArray[Any], resamples: int, seed: int) -> Difference:
     values = np.concatenate([pair(weights) for weights in resample_weights(pair.rows, subjects, resamples, seed)])
     kept = values[~np.isnan(values)]
     if not len(kept):
@@ -87,9 +71,9 @@ def _paired(pair: _Pair, subjects: NDArray[Any], resamples: int, seed: int) -> D
 
 def _statistics(
     left: pd.DataFrame, right: pd.DataFrame, one: Run, other: Run
-) -> tuple[dict[str, tuple[_Pair, NDArray[Any]]], dict[str, str]]:
+) -> tuple[dict[str, tuple[Pair, NDArray[Any]]], dict[str, str]]:
     """name -> the pair of statistics and the subjects of its rows; and why, of the shares or levels that cannot be compared."""
-    found: dict[str, tuple[_Pair, NDArray[Any]]] = {}
+    found: dict[str, tuple[Pair, NDArray[Any]]] = {}
     refused: dict[str, str] = {}
     for key in ("share", "level", None):
         if key is None or (key in left.columns and key in right.columns):
@@ -109,60 +93,9 @@ def _statistics(
         aligned, aligned_other = ([frame.loc[rows].reset_index() for frame in side] for side in (draws, draws_of_other))
         subjects = aligned[0]["subject_id"].to_numpy()
         columns = [name for name in aligned[0].columns if name in aligned_other[0].columns]
-        for name, pair in {**_curves(columns, aligned, aligned_other, one, other), **_means(columns, aligned, aligned_other)}.items():
+        for name, pair in pairs_of(columns, aligned, aligned_other, (str(one.path), str(other.path))).items():
             found[f"{name}{suffix}"] = (pair, subjects)
     return found, refused
-
-
-def _curves(columns: list[str], mine: list[pd.DataFrame], theirs: list[pd.DataFrame], one: Run, other: Run) -> dict[str, _Pair]:
-    """AUROC and average precision: macro, and of each label that both runs score and that has both classes."""
-    names = [
-        name.removeprefix("score/") for name in columns if name.startswith("score/") and f"label/{name.removeprefix('score/')}" in columns
-    ]
-    truth = {name: mine[0][f"label/{name}"].to_numpy(float) for name in names}
-    for name in names:
-        if not np.array_equal(truth[name], theirs[0][f"label/{name}"].to_numpy(float), equal_nan=True):
-            raise SistaError(
-                f"{one.path} and {other.path} have different labels of {name!r} on the same films; score both on one corpus and policy"
-            )
-    names = [name for name in names if (truth[name] == 0).any() and (truth[name] == 1).any()]
-    result: dict[str, _Pair] = {}
-    for metric, statistic in CURVES.items():
-        for label, some in {metric: names, **{f"{metric}/{name}": [name] for name in names}}.items():
-            if some:
-                sides = [_macro(frames, some, truth, statistic) for frames in (mine, theirs)]
-                result[label] = _Pair(sides[0], sides[1], len(mine[0]))
-    return result
-
-
-def _macro(frames: list[pd.DataFrame], names: list[str], truth: Mapping[str, Floats], statistic: WeightedStatistic) -> Statistic:
-    scores = [[frame[f"score/{name}"].to_numpy(float) for name in names] for frame in frames]
-
-    def of(weights: Floats) -> Floats:
-        each = [[statistic(held, truth[name], weights) for held, name in zip(draw, names, strict=True)] for draw in scores]
-        return np.mean(each, axis=(0, 1))
-
-    return of
-
-
-def _means(columns: list[str], mine: list[pd.DataFrame], theirs: list[pd.DataFrame]) -> dict[str, _Pair]:
-    """Means of `value/` columns over the rows where both runs have one."""
-    result: dict[str, _Pair] = {}
-    for name in (column for column in columns if column.startswith("value/")):
-        sides = [np.mean([frame[name].to_numpy(float) for frame in frames], axis=0) for frames in (mine, theirs)]
-        known = ~np.isnan(sides[0]) & ~np.isnan(sides[1])
-        if known.any():
-            left, right = (_weighted_mean(np.where(known, side, 0.0), known) for side in sides)
-            result[name.removeprefix("value/")] = _Pair(left, right, len(known))
-    return result
-
-
-def _weighted_mean(values: Floats, known: NDArray[np.bool_]) -> Statistic:
-    def of(weights: Floats) -> Floats:
-        total = known.astype(float) @ weights
-        return np.divide(values @ weights, total, out=np.full(weights.shape[1], np.nan), where=total > 0)
-
-    return of
 
 
 def _on_split(run: Run, split: str) -> pd.DataFrame:

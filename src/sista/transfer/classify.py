@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sista import versions
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_array
 from sista.errors import SistaError, nearest
-from sista.metrics.result import checksum, encoder_hash, plain, splits_of, write_run
+from sista.metrics.result import checksum, plain, write_run
 from sista.models.backbone import Backbone, open_backbone
 from sista.models.precision import autocast, choose_device, choose_precision
 from sista.protocols.label_shares import share_rows
@@ -28,7 +28,8 @@ from sista.transfer.classify_softmax import fit_softmax
 from sista.transfer.fine_tune import TUNES, TuneSettings, film_views, fine_tune
 from sista.transfer.linear_probe import fit_linear_probe
 from sista.transfer.linear_probe_rows import taken
-from sista.transfer.result import Scored, classification_columns, share_name
+from sista.transfer.result import Scored, classification_columns, share_name, transfer_facts
+from sista.transfer.shares import share_plan
 
 Floats = NDArray[np.float64]
 Fitted = tuple[Callable[[NDArray[np.intp]], Floats], dict[str, Any]]  # logits of films by position, and how the training went
@@ -92,7 +93,7 @@ def classify(
     """
     arguments = dict(locals())
     begin = time.perf_counter()
-    shares, draws = _plan(shares, draws, mode)
+    shares, draws = share_plan(shares, draws, cheap=mode == "linear")
     softmax = _softmax(loss, multi_class)
     minibatch, tune = _settings(head, minibatch, recipe, tune)
     named = protocol_named(protocol).name if protocol is not None else None
@@ -103,38 +104,19 @@ def classify(
     chosen = choose_device(device)
     exact = choose_precision(precision, chosen)
     backbone = open_backbone(model, image_size=image_size, untrained=untrained, seed=seed)
-    valid, test = films.of("valid"), films.of("test")
-    features = frozen_features(backbone, corpus, films.rows, chosen, exact, cache) if mode == "linear" else None
-
-    def train(used: NDArray[np.intp], draw: int) -> Fitted:
-        if features is None:
-            rows = films.rows
-            tuned = fine_tune(
-                backbone.encoder,
-                corpus,
-                rows[used],
-                films.truth[used],
-                rows[valid],
-                films.truth[valid],
-                tune,
-                softmax,
-                seed + draw,
-                chosen,
-                exact,
-            )
-            history = {"training_loss": tuned.training, "validation_loss": tuned.validation, "best_epoch": tuned.best_epoch}
-            return lambda some: tuned.scores(corpus, rows[some], chosen, exact), history
-        return _linear(features, films, used, valid, head, minibatch, softmax, seed + draw)
-
+    learnt, valid, test = films.of("train"), films.of("valid"), films.of("test")
+    if mode == "linear":
+        features = frozen_features(backbone, corpus, films.rows, chosen, exact, cache)
+        train = partial(_linear, features, films, head, minibatch, softmax, seed)
+    else:
+        train = partial(_tuned, backbone, corpus, films, tune, softmax, seed, chosen, exact)
     per_share, refused, scored = dict[str, Any](), dict[str, str](), list[Scored]()
     kept = np.concatenate([valid, test])
     for share, count in zip(shares, draws, strict=True):
         try:
             logits, fitted = list[Floats](), list[dict[str, Any]]()
             for draw in range(count):
-                used = films.of("train")[
-                    share_rows(films.subjects[films.of("train")], films.truth[films.of("train")], share, draw, seed).rows
-                ]
+                used = learnt[share_rows(films.subjects[learnt], films.truth[learnt], share, draw, seed).rows]
                 score, history = train(used, draw)
                 logits.append(score(kept))
                 fitted.append({"films": len(used), "constant": _constant(films, used), **history})
@@ -148,22 +130,13 @@ def classify(
     if not per_share:
         raise SistaError(next(iter(refused.values())))
     result = {
-        "task": "classify",
-        "model": str(model),
-        "encoder": {
-            **backbone.origin,
-            "weights_sha256": backbone.origin.get("sha256"),
-            "sha256": None if untrained else encoder_hash(model),
-        },
-        "data": corpus.fingerprint,
+        **transfer_facts("classify", model, backbone, corpus, films.rows, films.splits),
         "protocol": named,
-        "splits": splits_of(corpus.values("film_id", films.rows), films.splits),
         "films": {**{split: len(films.of(split)) for split in ("train", "valid", "test")}, "left_out": films.left_out},
         "labels": list(films.names),
         "multi_class": multi_class,
         "mode": mode,
         "settings": asdict(tune) if mode == "fine-tune" else asdict(minibatch) if head != "lbfgs" else {"penalties": "picked on valid"},
-        "image_size": backbone.encoder.image_size,
         "seed": seed,
         "metrics": {
             f"{name}@{share}": one[name] for share, one in per_share.items() for name in ("auroc", "average_precision", "accuracy", "f1")
@@ -171,7 +144,6 @@ def classify(
         "per_share": per_share,
         "refused": refused,
         "seconds": round(time.perf_counter() - begin, 1),
-        "versions": versions(),
         "arguments": plain(arguments),
     }
     if out is not None:
@@ -204,16 +176,18 @@ def frozen_features(
 def _linear(
     features: NDArray[np.float32],
     films: Labelled,
-    used: NDArray[np.intp],
-    valid: NDArray[np.intp],
     head: str,
     settings: HeadSettings,
     softmax: bool,
     seed: int,
+    used: NDArray[np.intp],
+    draw: int,
 ) -> Fitted:
+    """A head on frozen features of the films `used`."""
+    valid = films.of("valid")
     x, y, x_valid, y_valid = taken(features, used), films.truth[used], taken(features, valid), films.truth[valid]
     if head != "lbfgs":
-        fitted = fit_head(x, y, x_valid, y_valid, settings, softmax, seed)
+        fitted = fit_head(x, y, x_valid, y_valid, settings, softmax, seed + draw)
         return lambda some: fitted.scores(features[some]), {"validation_loss": fitted.validation, "best_epoch": fitted.best_epoch}
     if softmax:
         regression = fit_softmax(x, y, x_valid, y_valid)
@@ -225,18 +199,41 @@ def _linear(
     return lambda some: probe.scores(features[some]), {"penalty": probe.penalty}
 
 
+def _tuned(
+    backbone: Backbone,
+    corpus: Corpus,
+    films: Labelled,
+    settings: TuneSettings,
+    softmax: bool,
+    seed: int,
+    device: torch.device,
+    precision: str,
+    used: NDArray[np.intp],
+    draw: int,
+) -> Fitted:
+    """The encoder and a head tuned on the films `used`."""
+    rows, truth, valid = films.rows, films.truth, films.of("valid")
+    tuned = fine_tune(
+        backbone.encoder,
+        corpus,
+        rows[used],
+        truth[used],
+        rows[valid],
+        truth[valid],
+        settings,
+        softmax,
+        seed + draw,
+        device,
+        precision,
+    )
+    history = {"training_loss": tuned.training, "validation_loss": tuned.validation, "best_epoch": tuned.best_epoch}
+    return lambda some: tuned.scores(corpus, rows[some], device, precision), history
+
+
 def _constant(films: Labelled, used: NDArray[np.intp]) -> list[str]:
     """Labels of one class among the training films: nothing is learnt of them."""
     truth = films.truth[used]
     return [name for k, name in enumerate(films.names) if not ((truth[:, k] == 1).any() and (truth[:, k] == 0).any())]
-
-
-def _plan(shares: list[float] | None, draws: list[int] | None, mode: str) -> tuple[list[float], list[int]]:
-    shares = shares or [0.01, 0.1, 1.0]
-    draws = draws or [1 if mode == "fine-tune" else {0.01: 5, 0.1: 3}.get(share, 1 if share >= 1 else 3) for share in shares]
-    if len(draws) != len(shares) or min(draws) < 1:
-        raise SistaError(f"--draws {draws} for --shares {shares}; give one number of draws a share, 1 or more")
-    return shares, draws
 
 
 def _softmax(loss: str, multi_class: bool) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +13,18 @@ from torch import Tensor
 
 from sista.corpus.corpus import Corpus
 from sista.metrics.detection import Boxes, coco_map
+from sista.metrics.result import plain, write_run
 from sista.models.backbone import open_backbone
 from sista.models.image_encoder import ImageEncoder
 from sista.models.precision import choose_device, choose_precision
 from sista.transfer.detect_boxes import found_boxes, targets_of, true_boxes
 from sista.transfer.detect_heads import Detector
 from sista.transfer.detect_scores import detection_scores
+from sista.transfer.result import detection_columns, libraries, share_name, transfer_facts
 from sista.transfer.segment_fit import FitSettings, Fitted, fit
-from sista.transfer.segment_shares import (
-    describe_share,
-    film_names,
-    share_name,
-    share_plan,
-    split_checksums,
-    training_share,
-    validation_positions,
-    versions_with,
-    write_results,
-)
 from sista.transfer.segment_targets import Annotated, annotated, training_positions
 from sista.transfer.segment_views import ViewSettings, film_view, random_affine, random_tone
+from sista.transfer.shares import describe_share, share_plan, training_share, validation_positions
 
 Batch = tuple[Tensor, list[dict[str, Tensor]]]
 
@@ -86,6 +76,7 @@ def detect(
         precision: auto, bf16 or fp32; of the encoder, the head is always fp32.
         out: a folder for result.json and predictions.parquet (found and true boxes of every test film).
     """
+    arguments = dict(locals())
     begin = time.perf_counter()
     shares, draws = share_plan(shares, draws)
     corpus = Corpus.open(data)
@@ -96,7 +87,7 @@ def detect(
     test, valid = films.of("test"), validation_positions(films, validation_films, seed)
     truth = work.truth(test)
     per_share: dict[str, Any] = {}
-    predictions: list[dict[str, Any]] = []
+    boxes: list[tuple[float, int, list[Boxes]]] = []
     for share, count in zip(shares, draws, strict=True):
         found, fitted = [], []
         for draw in range(count):
@@ -105,35 +96,24 @@ def detect(
             detector, history = work.train(used, valid, seed=seed + draw)
             found.append(work.boxes(detector, test))
             fitted.append({**describe_share(films, part, used), **history.as_dict()})
-            predictions += box_rows(film_names(corpus, films.rows[test]), films.findings, found[-1], truth, share, draw)
+            boxes.append((share, draw, found[-1]))
         scores = detection_scores(found, truth, films.findings, films.subjects[test], protocol_boxes)
         per_share[share_name(share)] = {**scores, "draws": fitted}
     result = {
-        "task": "detect",
-        "model": str(model),
-        "encoder": backbone.origin,
-        "data": corpus.fingerprint,
-        "splits": split_checksums(corpus, films),
+        **transfer_facts("detect", model, backbone, corpus, films.rows, films.splits),
         "films": {**{split: len(films.of(split)) for split in ("train", "valid", "test")}, "left_out": films.left_out},
         "findings": list(films.findings),
         "head": head,
         "tune": tune,
-        "image_size": backbone.encoder.image_size,
         "seed": seed,
-        "settings": {
-            "fit": asdict(fit),
-            "views": asdict(views),
-            "negatives": negatives,
-            "validation_films": validation_films,
-            "protocol_boxes": protocol_boxes,
-        },
-        "ap50": {name: share["ap50"] for name, share in per_share.items()},
+        "metrics": {f"{name}@{share}": one[name] for share, one in per_share.items() for name in ("ap50", "ap", "froc")},
         "per_share": per_share,
         "seconds": round(time.perf_counter() - begin, 1),
-        "versions": versions_with("pycocotools"),
+        "arguments": plain(arguments),
     }
+    result["versions"] |= libraries("pycocotools")
     if out is not None:
-        write_results(out, result, predictions)
+        write_run(out, result, detection_columns(corpus, films.rows[test], films.findings, boxes, truth))
     return result
 
 
@@ -199,25 +179,3 @@ class Detection:
             outputs = detector(film_view(films, self.encoder.image_size).to(self.device))
             found += [found_boxes(output, self.scale, detector.first_label) for output in outputs]
         return found
-
-
-def box_rows(
-    names: Sequence[dict[str, str]], findings: Sequence[str], found: Sequence[Boxes], truth: Sequence[Boxes], share: float, draw: int
-) -> list[dict[str, Any]]:
-    """One row for each test film, with its found and its true boxes, from which every figure can be computed again."""
-    rows = []
-    for name, one, true in zip(names, found, truth, strict=True):
-        assert one.scores is not None
-        rows.append(
-            {
-                **name,
-                "share": share,
-                "draw": draw,
-                "boxes": one.boxes.tolist(),
-                "findings": [findings[label] for label in one.labels],
-                "scores": one.scores.tolist(),
-                "true_boxes": true.boxes.tolist(),
-                "true_findings": [findings[label] for label in true.labels],
-            }
-        )
-    return rows

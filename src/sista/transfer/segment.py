@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sista.corpus.corpus import Corpus
+from sista.metrics.result import plain, write_run
 from sista.models.backbone import open_backbone
 from sista.models.image_encoder import ImageEncoder
 from sista.models.precision import autocast, choose_device, choose_precision
 from sista.transfer.decoders import Segmenter, choose_decoder
+from sista.transfer.result import libraries, segmentation_columns, share_name, transfer_facts
 from sista.transfer.segment_fit import FitSettings, Fitted, fit
-from sista.transfer.segment_scores import Floats, finding_scores, macro_dice, pixel_counts, validation_score
-from sista.transfer.segment_shares import (
-    describe_share,
-    film_names,
-    share_name,
-    share_plan,
-    split_checksums,
-    training_share,
-    validation_positions,
-    versions_with,
-    write_results,
-)
+from sista.transfer.segment_scores import Floats, dice_on_positives, finding_scores, macro_dice, pixel_counts, validation_score
 from sista.transfer.segment_targets import Annotated, annotated, region_masks, training_positions
 from sista.transfer.segment_views import ViewSettings, film_view, mask_view, random_affine, random_tone
+from sista.transfer.shares import describe_share, share_plan, training_share, validation_positions
 
 
 def segment(
@@ -80,6 +71,7 @@ def segment(
         precision: auto, bf16 or fp32.
         out: a folder for result.json and predictions.parquet (pixel counts of every test film and finding).
     """
+    arguments = dict(locals())
     begin = time.perf_counter()
     shares, draws = share_plan(shares, draws)
     corpus = Corpus.open(data)
@@ -91,7 +83,7 @@ def segment(
     test = films.of("test")
     valid = validation_positions(films, validation_films, seed)
     per_share: dict[str, Any] = {}
-    predictions: list[dict[str, Any]] = []
+    counted: list[tuple[float, int, Floats]] = []
     for share, count in zip(shares, draws, strict=True):
         counts, fitted = [], []
         for draw in range(count):
@@ -100,7 +92,7 @@ def segment(
             segmenter, history = work.train(used, valid, seed=seed + draw)
             counts.append(work.counts(segmenter, test))
             fitted.append({**describe_share(films, part, used), **history.as_dict()})
-            predictions += count_rows(corpus, films, test, counts[-1], share, draw)
+            counted.append((share, draw, counts[-1]))
         per_share[share_name(share)] = {
             "dice": macro_dice(np.stack(counts), films.subjects[test]),
             "findings": {
@@ -110,31 +102,21 @@ def segment(
             "draws": fitted,
         }
     result = {
-        "task": "segment",
-        "model": str(model),
-        "encoder": backbone.origin,
-        "data": corpus.fingerprint,
-        "splits": split_checksums(corpus, films),
+        **transfer_facts("segment", model, backbone, corpus, films.rows, films.splits),
         "films": {**{split: len(films.of(split)) for split in ("train", "valid", "test")}, "left_out": films.left_out},
         "findings": list(films.findings),
         "decoder": choose_decoder(decoder, backbone.encoder),
         "tune": tune,
-        "image_size": backbone.encoder.image_size,
         "seed": seed,
-        "settings": {
-            "fit": asdict(fit),
-            "views": asdict(views),
-            "negatives": negatives,
-            "validation_films": validation_films,
-            "protocol_batch": protocol_batch,
-        },
-        "dice": {name: share["dice"] for name, share in per_share.items()},
+        "metrics": {f"dice@{name}": share["dice"] for name, share in per_share.items()},
         "per_share": per_share,
         "seconds": round(time.perf_counter() - begin, 1),
-        "versions": versions_with("segmentation-models-pytorch"),
+        "arguments": plain(arguments),
     }
+    result["versions"] |= libraries("segmentation-models-pytorch")
     if out is not None:
-        write_results(out, result, predictions)
+        dice = [dice_on_positives(one) for _, _, one in counted]
+        write_run(out, result, segmentation_columns(corpus, films.rows[test], films.findings, counted, dice))
     return result
 
 
@@ -206,13 +188,3 @@ def dice_focal_loss(logits: Tensor, masks: Tensor, gamma: float = 2.0, weight: f
     both = (probability * masks).sum(dim=(0, 2, 3))
     dice = (2 * both + smooth) / (probability.sum(dim=(0, 2, 3)) + masks.sum(dim=(0, 2, 3)) + smooth)
     return (weight * focal - torch.log(dice)).mean()
-
-
-def count_rows(corpus: Corpus, films: Annotated, test: np.ndarray, counts: Floats, share: float, draw: int) -> list[dict[str, Any]]:
-    """One row for each test film and finding, from which every figure can be computed again."""
-    kinds = ("predicted_pixels", "true_pixels", "both_pixels")
-    return [
-        {**name, "share": share, "draw": draw, "finding": finding, **dict(zip(kinds, map(int, counts[film, column]), strict=True))}
-        for film, name in enumerate(film_names(corpus, films.rows[test]))
-        for column, finding in enumerate(films.findings)
-    ]

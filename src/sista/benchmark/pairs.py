@@ -1,0 +1,144 @@
+"""The metrics that two runs share, as pairs of functions of row weights: curves of scores, means of values, precision of boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sista.errors import SistaError
+from sista.metrics.auroc import WeightedStatistic, weighted_auroc, weighted_average_precision
+from sista.metrics.detection import Boxes, Matches, average_precision, match_boxes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Frames = Sequence[pd.DataFrame]  # one for each draw, rows in the same order
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]  # row weights [n,r] -> values [r]
+PREFIXES = ("label/", "score/", "value/", "pixels/", "found/", "true/")  # of the columns that are no keys
+CURVES: Mapping[str, WeightedStatistic] = {"auroc": weighted_auroc, "average_precision": weighted_average_precision}
+
+
+class Pair:
+    """The difference of one statistic of two runs as a function of row weights; `sides` are its two values on all rows."""
+
+    def __init__(self, left: Statistic, right: Statistic, rows: int) -> None:
+        self.left, self.right, self.rows = left, right, rows
+        everything = np.ones((rows, 1))
+        self.sides = float(left(everything)[0]), float(right(everything)[0])
+
+    def __call__(self, weights: Floats) -> Floats:
+        return self.left(weights) - self.right(weights)
+
+
+def pairs_of(columns: Sequence[str], mine: Frames, theirs: Frames, names_of_runs: tuple[str, str]) -> dict[str, Pair]:
+    """Every metric that can be had from the columns of both runs, on the same rows; draws are averaged.
+
+    Raises SistaError where the two have other labels or true boxes.
+    """
+    return {
+        **_curves(columns, mine, theirs, names_of_runs),
+        **_means(columns, mine, theirs),
+        **_detections(columns, mine, theirs, names_of_runs),
+    }
+
+
+def _curves(columns: Sequence[str], mine: Frames, theirs: Frames, names_of_runs: tuple[str, str]) -> dict[str, Pair]:
+    """AUROC and average precision: macro, and of each label that both runs score and that has both classes."""
+    names = [
+        name.removeprefix("score/") for name in columns if name.startswith("score/") and f"label/{name.removeprefix('score/')}" in columns
+    ]
+    truth = {name: mine[0][f"label/{name}"].to_numpy(float) for name in names}
+    for name in names:
+        if not np.array_equal(truth[name], theirs[0][f"label/{name}"].to_numpy(float), equal_nan=True):
+            raise SistaError(
+                f"{names_of_runs[0]} and {names_of_runs[1]} have different labels of {name!r} on the same films; "
+                "score both on one corpus and policy"
+            )
+    names = [name for name in names if (truth[name] == 0).any() and (truth[name] == 1).any()]
+    result: dict[str, Pair] = {}
+    for metric, statistic in CURVES.items():
+        for label, some in {metric: names, **{f"{metric}/{name}": [name] for name in names}}.items():
+            if some:
+                sides = [_macro(frames, some, truth, statistic) for frames in (mine, theirs)]
+                result[label] = Pair(sides[0], sides[1], len(mine[0]))
+    return result
+
+
+def _macro(frames: Frames, names: list[str], truth: Mapping[str, Floats], statistic: WeightedStatistic) -> Statistic:
+    scores = [[frame[f"score/{name}"].to_numpy(float) for name in names] for frame in frames]
+
+    def of(weights: Floats) -> Floats:
+        each = [[statistic(held, truth[name], weights) for held, name in zip(draw, names, strict=True)] for draw in scores]
+        return np.mean(each, axis=(0, 1))
+
+    return of
+
+
+def _means(columns: Sequence[str], mine: Frames, theirs: Frames) -> dict[str, Pair]:
+    """Means of `value/` columns over the rows where both runs have one."""
+    result: dict[str, Pair] = {}
+    for name in (column for column in columns if column.startswith("value/")):
+        sides = [np.mean([frame[name].to_numpy(float) for frame in frames], axis=0) for frames in (mine, theirs)]
+        known = ~np.isnan(sides[0]) & ~np.isnan(sides[1])
+        if known.any():
+            left, right = (_weighted_mean(np.where(known, side, 0.0), known) for side in sides)
+            result[name.removeprefix("value/")] = Pair(left, right, len(known))
+    for group in dict.fromkeys(name.rpartition("/")[0] for name in result if "/" in name):
+        parts = [pair for name, pair in result.items() if name.rpartition("/")[0] == group]
+        if len(parts) > 1:
+            result[group] = Pair(_mean_of([pair.left for pair in parts]), _mean_of([pair.right for pair in parts]), parts[0].rows)
+    return result
+
+
+def _mean_of(statistics: Sequence[Statistic]) -> Statistic:
+    def of(weights: Floats) -> Floats:
+        return np.mean([statistic(weights) for statistic in statistics], axis=0)
+
+    return of
+
+
+def _weighted_mean(values: Floats, known: NDArray[np.bool_]) -> Statistic:
+    def of(weights: Floats) -> Floats:
+        total = known.astype(float) @ weights
+        return np.divide(values @ weights, total, out=np.full(weights.shape[1], np.nan), where=total > 0)
+
+    return of
+
+
+def _detections(columns: Sequence[str], mine: Frames, theirs: Frames, names_of_runs: tuple[str, str]) -> dict[str, Pair]:
+    """COCO's AP at an IoU of 0.5, and over 0.5 to 0.95, where the rows hold boxes; means over findings."""
+    if "found/boxes" not in columns:
+        return {}
+    names: dict[str, int] = {}
+    truth, other = (_boxes(frames[0], "true", names) for frames in (mine, theirs))
+    same = [np.array_equal(a.boxes, b.boxes) and np.array_equal(a.labels, b.labels) for a, b in zip(truth, other, strict=True)]
+    if not all(same):
+        raise SistaError(f"{names_of_runs[0]} and {names_of_runs[1]} have different true boxes on the same films; use one corpus")
+    sides = [[list(match_boxes(_boxes(frame, "found", names), truth).values()) for frame in frames] for frames in (mine, theirs)]
+    return {
+        name: Pair(_precision(sides[0], levels), _precision(sides[1], levels), len(mine[0]))
+        for name, levels in {"ap50": slice(0, 1), "ap": slice(None)}.items()
+    }
+
+
+def _precision(draws: Sequence[Sequence[Matches]], levels: slice) -> Statistic:
+    def of(weights: Floats) -> Floats:
+        each = [[average_precision(label, weights)[levels].mean(axis=0) for label in draw] for draw in draws]
+        return np.mean(each, axis=(0, 1))
+
+    return of
+
+
+def _boxes(frame: pd.DataFrame, kind: str, names: dict[str, int]) -> list[Boxes]:
+    """The boxes of each row; findings are numbered as they are met."""
+    result = []
+    for number in range(len(frame)):
+        found = [names.setdefault(name, len(names)) for name in frame[f"{kind}/findings"].iloc[number]]
+        boxes = np.asarray([list(box) for box in frame[f"{kind}/boxes"].iloc[number]], dtype=float)
+        result.append(Boxes.of(boxes, found, frame["found/scores"].iloc[number] if kind == "found" else None))
+    return result
