@@ -80,10 +80,10 @@ def test_the_whole_way_by_commands(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_config_file(tmp_path: Path, corpus_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "run.yaml"
-    config.write_text("method: identity\noptimizer:\n  batch_size: 24\n  epochs: 1\nrun:\n  progress: false\n")
+    config.write_text("method: clip\noptimizer:\n  batch_size: 24\n  epochs: 1\nrun:\n  progress: false\n")
     code, out, _ = run(capsys, "pretrain", "--config", config, "--data", corpus_path, "--out", tmp_path / "run", "--json")
     assert code == 0
-    assert json.loads(out.splitlines()[-1])["method"] == "identity"
+    assert json.loads(out.splitlines()[-1])["method"] == "clip"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ class SistaError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which known names are close to `name`: `"did you mean 'sista'? (known: identity, sista)"`."""
+    """Say which known names are close to `name`: `"did you mean 'sista'? (known: clip, sista)"`."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = "did you mean " + " or ".join(repr(c) for c in close) + "? " if close else ""

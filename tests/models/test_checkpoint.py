@@ -17,7 +17,7 @@ from sista.models.text_encoder import TextEncoder
 def folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     encoder = DualEncoder(ImageEncoder("test_vit", image_size=32), TextEncoder("compact", vocabulary=50), dim=8)
-    save_pretrained(tmp_path / "run" / "model", encoder, {"method": "identity"})
+    save_pretrained(tmp_path / "run" / "model", encoder, {"method": "clip"})
     for name in ("tokenizer.json", "special.json"):
         (tmp_path / "run" / "model" / name).write_text("{}")
     return tmp_path / "run"
@@ -29,7 +29,7 @@ def test_round_trip(folder: Path, inside: str) -> None:
     expected = DualEncoder(ImageEncoder("test_vit", image_size=32), TextEncoder("compact", vocabulary=50), dim=8).state_dict()
     torch.manual_seed(1)
     loaded = load_pretrained(folder / inside)
-    assert loaded.card == {"method": "identity"}
+    assert loaded.card == {"method": "clip"}
     state = loaded.encoder.state_dict()
     assert set(state) == set(expected)
     assert all(torch.equal(state[name], expected[name]) for name in expected)

@@ -16,12 +16,22 @@ if TYPE_CHECKING:
 METHODS = {
     "sista": ("sista.methods.sista", "Sista", "semantic-aware instance alignment and film-dependent sparse token alignment"),
     "sista-paper": ("sista.methods.sista", "SistaPaper", "the same with the token term inside one report, as SPARC writes it"),
-    "identity": ("sista.methods.identity", "Identity", "InfoNCE: every pair but its own is a negative (ConVIRT, CLIP)"),
+    "clip": ("sista.methods.clip", "Clip", "InfoNCE with a learned temperature: every pair but its own is a negative"),
+    "convirt": ("sista.methods.convirt", "Convirt", "InfoNCE at a fixed temperature, more of it from film to report (ConVIRT)"),
+    "siglip": ("sista.methods.siglip", "Siglip", "every film with every report a yes or no of its own (SigLIP)"),
+    "medclip": ("sista.methods.medclip", "Medclip", "InfoNCE with targets from the likeness of findings' labels (MedCLIP)"),
+    "imitate": ("sista.methods.imitate", "Imitate", "InfoNCE with a little of every alike report in the targets (IMITATE-style)"),
+    "sat": ("sista.methods.sat", "Sat", "reports triaged into positives, negatives and those left alone (SAT)"),
+    "ifnd": ("sista.methods.ifnd", "Ifnd", "InfoNCE without the negatives that clusters find to be false, more with time (IFND)"),
+    "gloria": ("sista.methods.gloria", "Gloria", "InfoNCE, and every word with its view of every film of the batch (GLoRIA)"),
+    "mgca": ("sista.methods.mgca", "Mgca", "InfoNCE, words and patches within a report, and Sinkhorn prototypes (MGCA)"),
+    "sparc": ("sista.methods.sparc", "Sparc", "InfoNCE, and each word's sparse view of the film against its report's words (SPARC)"),
+    "fane": ("sista.methods.fane", "Fane", "sigmoid with several positives, gated sentence pooling, hard negatives (FaNe)"),
 }
 
 
 def settings_of(name: str, given: dict[str, Any]) -> Any:
-    """The settings of the method `name`; raises `SistaError` with the nearest names for an unknown method or setting."""
+    """The settings of the method `name`, one of `METHODS` or `module:Class`; `SistaError` with the nearest names for an unknown one."""
     from sista.methods.method import make_settings
 
     return make_settings(_class(name).Settings, given, name)
@@ -39,14 +49,14 @@ def methods(name: str | None = None) -> dict[str, Any]:
     """List the methods, or the settings of one with their defaults.
 
     Args:
-        name: a method.
+        name: a method, or `module:Class` for one of your own.
     """
     if name is None:
         return {method: line for method, (_, _, line) in METHODS.items()}
     kind = _class(name)
     return {
         "method": name,
-        "about": METHODS[name][2],
+        "about": METHODS[name][2] if name in METHODS else (kind.__doc__ or "").partition("\n")[0],
         "settings": {f.name: f.default for f in fields(kind.Settings)},
         "help": _help(kind.Settings),
     }
@@ -58,7 +68,23 @@ def _help(settings: type) -> str:
 
 
 def _class(name: str) -> Any:
+    if ":" in name:
+        return _own_class(name)
     if name not in METHODS:
         raise SistaError(f"unknown method {name!r}: {nearest(name, METHODS)}")
     module, kind, _ = METHODS[name]
     return getattr(importlib.import_module(module), kind)
+
+
+def _own_class(name: str) -> Any:
+    """A user's own method, `module:Class`."""
+    from sista.methods.method import Method
+
+    module, _, kind = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), kind)
+    except (ImportError, ValueError, TypeError, AttributeError) as error:
+        raise SistaError(f"method {name!r}: {error}; give module:Class, the module where Python finds it (PYTHONPATH)") from error
+    if not (isinstance(found, type) and issubclass(found, Method) and is_dataclass(found.Settings)):
+        raise SistaError(f"method {name!r} must be a subclass of sista.methods.method.Method whose Settings are a dataclass")
+    return found

@@ -63,14 +63,23 @@ def info_nce(
     temperature: float | Float[Tensor, ""] = 0.07,
     gather: Gather = identity,
     own: Int[Tensor, " b"] | None = None,
+    image_to_text: float = 0.5,
 ) -> Float[Tensor, ""]:
-    """Symmetric InfoNCE (ConVIRT, CLIP): the own pair against all others."""
+    """InfoNCE (ConVIRT, CLIP): the own pair against all others, `image_to_text` of it from image to text and the rest back."""
     all_images, all_texts = gather(image), gather(text)
     targets = identity_targets(len(image), len(all_texts), own, image.device)
-    return _both_ways(image, text, all_images, all_texts, targets, temperature)
+    return _both_ways(image, text, all_images, all_texts, targets, temperature, image_to_text)
 
 
-def _both_ways(image: Tensor, text: Tensor, all_images: Tensor, all_texts: Tensor, targets: Targets, temperature: float | Tensor) -> Tensor:
+def _both_ways(
+    image: Tensor,
+    text: Tensor,
+    all_images: Tensor,
+    all_texts: Tensor,
+    targets: Targets,
+    temperature: float | Tensor,
+    image_to_text: float = 0.5,
+) -> Tensor:
     to_text = contrast(image @ all_texts.T / temperature, targets)
     to_image = contrast(text @ all_images.T / temperature, targets)
-    return (to_text + to_image) / 2
+    return image_to_text * to_text + (1.0 - image_to_text) * to_image

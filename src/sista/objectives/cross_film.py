@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sista.errors import SistaError, nearest
+from sista.objectives.chunked import films_of, sum_over_reports
 from sista.objectives.contrastive import FLOOR, contrast_rows
 from sista.objectives.precision import full_precision
 from sista.objectives.targets import Targets
@@ -34,9 +35,18 @@ def sample_words(
 
 
 def lacking(word_type: Int[Tensor, "b k"], report_types: Int[Tensor, "m l"], report_mask: Bool[Tensor, "m l"]) -> Bool[Tensor, "b k m"]:
-    """True where report m does not contain the type of word (b, k)."""
-    met = (word_type[:, :, None, None] == report_types) & report_mask
-    return ~met.any(dim=3)
+    """True where report m does not contain the type of word (b, k).
+
+    Each report's words are looked up among the sorted words that are asked for, B L log(B K) steps and B K M answers: comparing all with
+    all would be B K M L.
+    """
+    asked = word_type.flatten().sort().values
+    place = torch.searchsorted(asked, report_types).clamp(max=len(asked) - 1)
+    place = place.masked_fill((asked[place] != report_types) | ~report_mask, len(asked))  # the row behind the last: asked for by nobody
+    lack = torch.ones(len(asked) + 1, len(report_types), dtype=torch.bool, device=asked.device)
+    column = torch.arange(len(report_types), device=asked.device)[:, None]
+    lack.view(-1).scatter_(0, (place * len(report_types) + column).flatten(), False)
+    return lack[torch.searchsorted(asked, word_type)]
 
 
 def allowed_films(
@@ -48,10 +58,13 @@ def allowed_films(
     """
     if combine not in COMBINE:
         raise SistaError(f"unknown combine {combine!r}: {nearest(combine, COMBINE)}")
-    if similarity is not None:
-        unlike = (similarity < theta_n)[:, None, :]
-        lack = lack & unlike if combine == "and" else lack | unlike
-    return lack & ~torch.eye(lack.shape[0], dtype=torch.bool, device=lack.device)[:, None, :]
+    other = ~torch.eye(lack.shape[0], dtype=torch.bool, device=lack.device)
+    if similarity is None:
+        return lack & other[:, None, :]
+    unlike = similarity < theta_n
+    if combine == "and":
+        return lack & (unlike & other)[:, None, :]
+    return (lack | unlike[:, None, :]) & other[:, None, :]
 
 
 def sample_films(
@@ -61,7 +74,8 @@ def sample_films(
 
     Never the own film; f = min(count, b - 1). One draw serves all words of a report, so that its films are gathered once.
     """
-    useful = (allowed & mask[:, :, None]).sum(dim=1).float()
+    count_in = torch.uint8 if allowed.shape[1] < 256 else torch.int32  # torch widens a whole mask to the type that it sums in
+    useful = (allowed & mask[:, :, None]).view(torch.uint8).sum(dim=1, dtype=count_in).float()
     key = (useful.clamp(min=1e-30).log() + _gumbel(useful, generator)).clamp(min=FLOOR)
     own = torch.eye(len(key), dtype=torch.bool, device=key.device)
     return key.masked_fill(own, 2 * FLOOR).topk(min(count, len(key) - 1), dim=1).indices
@@ -131,19 +145,46 @@ def contrast_films(
 ) -> Float[Tensor, ""]:
     """`cross_film_contrast` with the negatives settled: `allowed` films of each word, among the drawn `others` (None: all)."""
     aligner = TokenAligner() if aligner is None else aligner
+    if others is not None:
+        return contrast_drawn_films(words, mask, patches, seen_films(allowed, others), others, aligner, temperature, pooling)
+    own = torch.eye(len(words), dtype=torch.bool, device=words.device)[:, None, :].expand_as(allowed)
+    counted = mask & allowed.any(dim=2)
+    return _summed(all_film_scores(words, patches, aligner, pooling), own, allowed, counted, temperature) / counted.sum().clamp(min=1)
+
+
+@full_precision
+def contrast_drawn_films(
+    words: Float[Tensor, "b k d"],
+    mask: Bool[Tensor, "b k"],
+    patches: Float[Tensor, "b p d"],
+    allowed: Bool[Tensor, "b k f"],
+    others: Int[Tensor, "b f"],
+    aligner: TokenAligner,
+    temperature: float = 0.1,
+    pooling: str = "aligner",
+    chunk: int = 0,
+) -> Float[Tensor, ""]:
+    """`contrast_films` with `allowed` at the drawn films alone. More than `chunk` reports go `chunk` at a time; 0: all at once."""
     mine = torch.arange(len(words), device=words.device)[:, None]
-    if others is None:
-        scores = all_film_scores(words, patches, aligner, pooling)
-        own = (mine == mine.T)[:, None, :].expand_as(allowed)
+    chosen = torch.cat([mine, others], dim=1)
+    own = (chosen == mine)[:, None, :].expand(-1, words.shape[1], -1)
+    allowed = torch.cat([torch.zeros_like(mask)[:, :, None], allowed], dim=2)
+    counted = mask & allowed.any(dim=2)
+
+    def term(words: Tensor, films: Tensor, rows: slice) -> Tensor:
+        return _summed(film_scores(words, films, aligner, pooling), own[rows], allowed[rows], counted[rows], temperature)
+
+    if chunk and len(words) > chunk:
+        total = sum_over_reports(term, words, patches, chosen, chunk)
     else:
-        chosen = torch.cat([mine, others], dim=1)
-        scores = film_scores(words, patches[chosen], aligner, pooling)
-        allowed = seen_films(allowed, chosen)
-        own = (chosen == mine)[:, None, :].expand_as(allowed)
+        total = term(words, films_of(patches, chosen), slice(None))
+    return total / counted.sum().clamp(min=1)
+
+
+def _summed(scores: Tensor, own: Tensor, allowed: Tensor, counted: Tensor, temperature: float) -> Tensor:
     targets = Targets(own.flatten(0, 1).to(scores.dtype), (own | allowed).flatten(0, 1).to(scores.dtype))
     losses = contrast_rows(scores.flatten(0, 1) / temperature, targets)
-    counted = (mask & allowed.any(dim=2)).flatten()
-    return torch.where(counted, losses, torch.zeros_like(losses)).sum() / counted.sum().clamp(min=1)
+    return torch.where(counted.flatten(), losses, torch.zeros_like(losses)).sum()
 
 
 def seen_films(allowed: Bool[Tensor, "b k b"], chosen: Int[Tensor, "b f"]) -> Bool[Tensor, "b k f"]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sista.errors import SistaError, nearest
+from sista.objectives.chunked import sum_over_reports
 from sista.objectives.cross_film import (
     COMBINE,
     POOLINGS,
     allowed_films,
+    contrast_drawn_films,
     contrast_films,
     lacking,
     report_score_contrast,
@@ -26,6 +30,7 @@ from sista.objectives.token_contrast import patch_to_word, pool_sentences, withi
 
 FORMS = ("within", "cross_film", "report_score")
 UNITS = ("word", "sentence")
+CHUNK = 128  # 0.2 GB of activations at 196 patches of 128 numbers
 
 
 class TokenAlignment(nn.Module):
@@ -45,6 +50,8 @@ class TokenAlignment(nn.Module):
     unit            word, or sentence (the words of a sentence pooled first; not for cross_film)
     mirror          weight of the patch-to-word term
     skip_single     within: reports without a contrast are left out of the mean
+    chunk           reports that meet their films at a time: memory for so many at most, the same gradients; 0: all at once. Not for
+                    report_score, cross_film with all films, and skip_single
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class TokenAlignment(nn.Module):
         unit: str = "word",
         mirror: float = 0.0,
         skip_single: bool = False,
+        chunk: int = CHUNK,
     ) -> None:
         super().__init__()
         for name, value, known in (
@@ -77,7 +85,7 @@ class TokenAlignment(nn.Module):
         self.form, self.temperature, self.words, self.weighted, self.mask_repeats = form, temperature, words, weighted, mask_repeats
         self.aligner = TokenAligner() if aligner is None else aligner
         self.films, self.theta_n, self.combine, self.pooling = films, theta_n, combine, pooling
-        self.unit, self.mirror, self.skip_single = unit, mirror, skip_single
+        self.unit, self.mirror, self.skip_single, self.chunk = unit, mirror, skip_single, chunk
 
     @full_precision
     def forward(
@@ -117,29 +125,47 @@ class TokenAlignment(nn.Module):
         allowed, others = None, None
         if self.form == "cross_film" and types is not None and word_type is not None:
             allowed = allowed_films(lacking(types, word_type, word_mask), similarity, self.theta_n, self.combine)
-            others = sample_films(allowed, mask, self.films, generator) if self.films else None
-            seen = allowed if others is None else seen_films(allowed, others)
-            log["contrasted_words"] = (seen.any(dim=2) & mask).sum() / mask.sum().clamp(min=1)
+            if self.films:
+                others = sample_films(allowed, mask, self.films, generator)
+                allowed = seen_films(allowed, others)  # of all films the largest mask of a big batch
+            log["contrasted_words"] = (allowed.any(dim=2) & mask).sum() / mask.sum().clamp(min=1)
 
         def term(units: Tensor, patches: Tensor) -> Tensor:
+            if allowed is not None and others is not None:
+                return contrast_drawn_films(units, mask, patches, allowed, others, self.aligner, self.temperature, self.pooling, self.chunk)
             if allowed is not None:
-                return contrast_films(units, mask, patches, allowed, others, self.aligner, self.temperature, self.pooling)
+                return contrast_films(units, mask, patches, allowed, None, self.aligner, self.temperature, self.pooling)
             if self.form == "report_score":
                 wanted = identity_targets(len(units), device=units.device) if targets is None else targets
                 return report_score_contrast(units, patches, mask, wanted, self.aligner, self.temperature, weight, self.pooling)
+            return self._mean(within, units, patches, whole=self.skip_single)
+
+        def within(units: Tensor, patches: Tensor, rows: slice) -> Tensor:
+            repeats = types[rows] if self.mask_repeats and types is not None else None
+            of_words = None if weight is None else weight[rows]
             grounded, _ = self.aligner(units, patches)
-            repeats = types if self.mask_repeats else None
-            return within_report_contrast(grounded, units, mask, repeats, self.temperature, weight, skip_single=self.skip_single)
+            return within_report_contrast(grounded, units, mask[rows], repeats, self.temperature, of_words, skip_single=self.skip_single)
+
+        def mirrored(units: Tensor, patches: Tensor, rows: slice) -> Tensor:
+            return patch_to_word(units, patches, mask[rows], self.aligner, self.temperature)
 
         loss = term(units, patches)
         if self.mirror:
-            loss = loss + self.mirror * patch_to_word(units, patches, mask, self.aligner, self.temperature)
+            loss = loss + self.mirror * self._mean(mirrored, units, patches)
         if not diagnose:
             return loss, {}
         with torch.no_grad():
             log |= attention_statistics(self.aligner(units, patches)[1], mask)
             log["wrong_film_gap"] = wrong_film_gap(term, units, patches)
         return loss, log
+
+    def _mean(self, term: Callable[[Tensor, Tensor, slice], Tensor], units: Tensor, patches: Tensor, whole: bool = False) -> Tensor:
+        """A term that is a mean over reports, each with its own film, of all reports; in chunks unless `whole`."""
+        if whole or not self.chunk or len(units) <= self.chunk:
+            return term(units, patches, slice(None))
+        own = torch.arange(len(units), device=units.device)[:, None]
+        total = sum_over_reports(lambda u, films, rows: term(u, films[:, 0], rows) * len(u), units, patches, own, self.chunk)
+        return total / len(units)
 
     def _check(self, word_type: Tensor | None, word_sentence: Tensor | None) -> None:
         if self.form == "cross_film" and word_type is None:

@@ -1,0 +1,34 @@
+"""k-means of unit vectors."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from sista.objectives.precision import full_precision
+
+
+@torch.no_grad()
+@full_precision
+def spherical_kmeans(
+    points: Float[Tensor, "n d"], clusters: int, iterations: int = 10, generator: torch.Generator | None = None
+) -> Float[Tensor, "k d"]:
+    """Unit centroids of `clusters` groups of L2-normalised points: the mean direction of the points that have the largest cosine to it.
+
+    Starts at different points drawn with `generator`; n >= clusters. A cluster that loses all its points keeps its centroid.
+    """
+    device = points.device if generator is None else generator.device
+    start = torch.randperm(len(points), generator=generator, device=device)[:clusters]
+    centroids = points[start.to(points.device)]
+    for _ in range(iterations):
+        member = F.one_hot(nearest_centroid(points, centroids), clusters).to(points.dtype)
+        total = F.normalize(member.T @ points, dim=1)
+        centroids = torch.where(member.any(dim=0)[:, None], total, centroids)
+    return centroids
+
+
+def nearest_centroid(points: Float[Tensor, "n d"], centroids: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
+    """The centroid with the largest cosine to each point."""
+    return (points @ centroids.T).argmax(dim=1)

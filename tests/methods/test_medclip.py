@@ -1,0 +1,49 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
+
+from .samples import cosines, cross_entropy, finite_in_bf16, learner, result, small_batch, step
+
+
+@pytest.fixture(scope="module")
+def batch(corpus_path):
+    return small_batch(corpus_path)
+
+
+@pytest.mark.parametrize("label_temperature", [1.0, 0.2])
+def test_the_formula(batch, label_temperature):
+    method = learner("medclip", label_temperature=label_temperature)
+    labels, keys = batch.teacher.double().numpy(), batch.report_key.numpy()
+    wanted = np.zeros((12, 12))
+    for i in range(12):
+        alike = [1.0 if keys[i] == keys[j] else labels[i] @ labels[j] for j in range(12)]
+        below = sum(math.exp(s / label_temperature) for s in alike)
+        wanted[i] = [math.exp(s / label_temperature) / below for s in alike]
+    logits = cosines(method, batch) / 0.07
+    loops = (cross_entropy(logits, wanted) + cross_entropy(logits.T, wanted)) / 2
+    assert step(method, batch).loss.item() == pytest.approx(loops, rel=1e-5)
+
+
+def test_sharp_targets_of_unlike_studies_are_clip(corpus_path):
+    batch = replace(small_batch(corpus_path, unique=True), teacher=torch.eye(12))
+    ours, clip = result(batch, "medclip", label_temperature=0.005), result(batch, "clip")
+    torch.testing.assert_close(ours.loss, clip.loss, rtol=1e-6, atol=0)
+
+
+def test_a_teacher_without_labels_is_refused(corpus_path):
+    corpus = Corpus.open(corpus_path)
+    with pytest.raises(SistaError, match=r"teacher 'tfidf' tells none.*--teacher labels"):
+        learner("medclip", cutoff=corpus.teacher("tfidf"))
+    learner("medclip", cutoff=corpus.teacher("labels"))
+    with pytest.raises(SistaError, match="above zero"):
+        learner("medclip", label_temperature=0.0)
+
+
+def test_bf16(batch):
+    finite_in_bf16(batch, "medclip")

@@ -1,0 +1,42 @@
+"""Without a clock: a step makes as many operator calls for 32 pairs as for 8, and none of them waits for the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sista.corpus.augmentation import Ranges, augment
+from sista.corpus.corpus import Corpus
+from sista.methods import make_method, settings_of
+from sista.models.dual_encoder import DualEncoder, sum_pieces
+from sista.models.image_encoder import ImageEncoder
+from sista.models.text_encoder import TextEncoder
+
+from ..objectives.inputs import operators
+
+
+@pytest.mark.parametrize("name", ["sista", "sista-paper", "clip"])
+def test_a_whole_step(name: str, corpus_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = Corpus.open(corpus_path)
+    text = TextEncoder(**TextEncoder("compact", vocabulary=len(corpus.tokenizer)).describe())  # with fused attention, as on a GPU
+    monkeypatch.setattr(text, "_by_length", text._hidden)  # the way of a GPU; on the CPU, reading lengths back costs nothing
+    learner = make_method(name, DualEncoder(ImageEncoder("sista_compact", image_size=64), text), lambda share: 0.9, settings_of(name, {}))
+    learner.train()
+    generator = torch.Generator().manual_seed(0)
+
+    def calls(pairs: int) -> int:
+        batch = corpus.batch(np.arange(pairs))
+        return operators(lambda: learner(batch, augment(batch.images, 64, Ranges(), generator), generator).loss)
+
+    assert calls(8) == calls(32)
+
+
+def test_word_sums() -> None:
+    def run(reports: int) -> torch.Tensor:
+        pieces = torch.randn(reports, 20, 8, requires_grad=True)
+        return sum_pieces(pieces, torch.randint(-1, 12, (reports, 20)), 12).sum()
+
+    assert operators(lambda: run(8)) == operators(lambda: run(32)) < 30
