@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,31 @@ def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "tes
         "metrics": {name: {"a": whole[name][0], "b": whole[name][1], "difference": found[name]} for name in found},
         "left_out": refused,
     }
+
+
+def mean_difference(runs: Sequence[tuple[Run, Run]], metric: str, split: str = "test", resamples: int = 1000, seed: int = 0) -> Difference:
+    """The difference of a metric averaged over pairs of runs (of equal seeds), subjects resampled for all runs alike.
+
+    Raises SistaError when a pair has no such metric or is not on the same films. The interval and p know of the test films only, not of
+    the seeds.
+    """
+    found = []
+    for one, other in runs:
+        statistics, refused = _statistics(_on_split(one, split), _on_split(other, split), one, other)
+        if metric not in statistics:
+            raise SistaError(f"no metric {metric!r} in {one.path} and {other.path}: {refused.get(metric) or nearest(metric, statistics)}")
+        found.append(statistics[metric])
+    subjects = found[0][1]
+    if any(not np.array_equal(subjects, other) for _, other in found):
+        raise SistaError(f"{runs[0][0].path} and the runs of other seeds are not on the same films; their mean cannot be resampled")
+    pairs = [pair for pair, _ in found]
+    return _paired(
+        Pair(_mean([pair.left for pair in pairs]), _mean([pair.right for pair in pairs]), pairs[0].rows), subjects, resamples, seed
+    )
+
+
+def _mean(statistics: Sequence[Callable[[Floats], Floats]]) -> Callable[[Floats], Floats]:
+    return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
 
 
 def _paired(pair: Pair, subjects: NDArray[Any], resamples: int, seed: int) -> Difference:

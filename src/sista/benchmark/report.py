@@ -44,10 +44,10 @@ def write_report(
         "<h2>Findings</h2>",
         _findings_table(summary),
         "<h2>Training</h2>",
-        _figure(_curves(log)),
+        figure_tag(_curves(log)),
         "<h2>Where is it? Phrases on held-out films</h2>",
         "<p class=note>The film, then the heat map of the phrase with the true outline drawn in. The cross is the hottest point.</p>",
-        _figure(_heat_maps(corpus, model, scores)),
+        figure_tag(_heat_maps(corpus, model, scores)),
         "<h2>Nearest reports of held-out films</h2>",
         "<p class=note>The three nearest reports of the test split. Green: the film's own report. "
         "Blue: another study with the same true findings, which plain contrastive training would have pushed away.</p>",
@@ -201,7 +201,8 @@ def _film(corpus: Corpus, row: int) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _figure(figure: Figure) -> str:
+def figure_tag(figure: Figure) -> str:
+    """The figure as an image inside the page."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return f"<figure><img src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'></figure>"

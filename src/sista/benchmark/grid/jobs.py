@@ -1,0 +1,157 @@
+"""The jobs of a grid: each one command with its arguments, in a folder named by the hash of all that determines its result."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sista import __version__
+from sista.benchmark.grid.settings import TASKS, Grid
+from sista.corpus.disk import write_bytes
+from sista.errors import SistaError
+
+DONE = {"build": "corpus.json", "pretrain": "summary.json"}  # the file that is written last; of all others result.json
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One command. needs: folders of the jobs before it. key: (task, encoder, method, seed), "" where it has none."""
+
+    verb: str
+    folder: Path
+    arguments: Mapping[str, Any]
+    needs: tuple[Path, ...]
+    digest: str
+    key: tuple[str, str, str, int]
+
+    @property
+    def done(self) -> bool:
+        """Whether its result is there."""
+        return (self.folder / DONE.get(self.verb, "result.json")).is_file()
+
+    @property
+    def config(self) -> Path:
+        """Where its arguments are written down."""
+        return self.folder.with_suffix(".yaml")
+
+    def command(self) -> str:
+        """The same from a shell."""
+        archive = f" {self.arguments['archive']}" if self.verb == "build" else ""
+        return f"sista {self.verb}{archive} --config {shlex.quote(str(self.config))}"
+
+    def write_config(self) -> None:
+        """Write `config`, which the command line takes."""
+        held = {key: value for key, value in self.arguments.items() if key != "archive"}
+        self.config.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.config, yaml.safe_dump(held, sort_keys=False).encode())
+
+    def run(self) -> None:
+        """Do it in this process; raises what the command raises."""
+        from jsonargparse import ArgumentError, ArgumentParser
+
+        parser = ArgumentParser(exit_on_error=False)
+        kind = None
+        if self.verb == "build":
+            from sista.archives.build import build as function
+            from sista.archives.registry import archive_class
+
+            kind = archive_class(self.arguments["archive"])
+            parser.add_class_arguments(kind)
+        else:
+            function = _function(self.verb)
+        own = set(inspect.signature(kind).parameters) if kind else set()
+        parser.add_function_arguments(function, skip={"archive", "options", *own} if kind else set())
+        try:
+            given = parser.parse_object({key: value for key, value in self.arguments.items() if key != "archive"})
+            values = parser.instantiate(given).as_dict()
+        except (ArgumentError, TypeError) as error:
+            raise SistaError(f"{self.folder.name}: {' '.join(str(error).split())}") from error
+        if kind:
+            made = kind(**{name: values.pop(name) for name in list(values) if name in own})
+            function(made, **values)
+        else:
+            function(**values)
+
+
+def jobs_of(grid: Grid, out: Path) -> list[Job]:
+    """All jobs of a grid under `out`: corpora first, then the runs, then the tasks of each run."""
+    corpora = {name: _corpus(name, spec, out) for name, spec in grid.corpora.items()}
+    jobs = [job for job in corpora.values() if isinstance(job, Job)]
+    for encoder, of_encoder in grid.encoders.items():
+        for method, of_method in grid.methods.items():
+            for seed in grid.seeds:
+                run = _run(grid, corpora, out, (encoder, method, seed), of_encoder, of_method or {})
+                jobs += [run, *(_task(grid, corpora, out, run, name, seed) for name in grid.tasks)]
+    return sorted(jobs, key=lambda job: 0 if job.verb == "build" else 1 if job.verb == "pretrain" else 2)
+
+
+def _corpus(name: str, spec: Mapping[str, Any], out: Path) -> Job | Path:
+    if "path" in spec:
+        return Path(spec["path"])
+    return _job("build", out / "corpora" / name, dict(spec), (), ("", "", "", -1))
+
+
+def _run(
+    grid: Grid, corpora: Mapping[str, Job | Path], out: Path, key: tuple[str, str, int], of_encoder: Mapping[str, Any], of_method: Any
+) -> Job:
+    encoder, method, seed = key
+    shared = {name: value for name, value in grid.pretrain.items() if name != "data"}
+    arguments = {
+        "data": corpora[grid.pretrain["data"]],
+        "method": method,
+        **_merged(_merged(shared, of_encoder), of_method),
+    }
+    arguments["run"] = {**arguments.get("run", {}), "seed": seed, "progress": False}
+    return _job("pretrain", out / "runs" / f"{encoder}-{method}-{seed}", arguments, (), ("", *key))
+
+
+def _task(grid: Grid, corpora: Mapping[str, Job | Path], out: Path, run: Job, name: str, seed: int) -> Job:
+    spec = grid.tasks[name]
+    verb = spec.get("task", name)
+    arguments = {key: value for key, value in spec.items() if key not in ("task", "metrics")}
+    arguments |= {"data": corpora[spec["data"]], "model": run}
+    if "seed" in inspect.signature(_function(verb)).parameters:
+        arguments.setdefault("seed", seed)
+    _, encoder, method, _ = run.key
+    return _job(verb, out / "tasks" / f"{name}-{encoder}-{method}-{seed}", arguments, (run,), (name, encoder, method, seed))
+
+
+def _job(verb: str, folder: Path, arguments: dict[str, Any], before: tuple[Job, ...], key: tuple[str, str, str, int]) -> Job:
+    """Jobs among the arguments become their folders, and their hashes go into this one's."""
+    named = {name: value for name, value in arguments.items() if isinstance(value, Job)}
+    stated = {name: f"job {value.digest}" if isinstance(value, Job) else _plain(value) for name, value in arguments.items()}
+    digest = hashlib.sha256(json.dumps([__version__, verb, stated], sort_keys=True).encode()).hexdigest()
+    where = folder.with_name(f"{folder.name}-{digest[:10]}")
+    held = {name: str(value.folder) if isinstance(value, Job) else _plain(value) for name, value in arguments.items()}
+    needs = tuple(dict.fromkeys([*(job.folder for job in named.values()), *(job.folder for job in before)]))
+    return Job(verb, where, {**held, "out": str(where)}, needs, digest, key)
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` wins, mapping by mapping."""
+    result = dict(under)
+    for key, value in over.items():
+        result[key] = _merged(result[key], value) if isinstance(value, Mapping) and isinstance(result.get(key), Mapping) else value
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _function(verb: str) -> Any:
+    module, name = (TASKS[verb][0] if verb in TASKS else "sista.training.pretrain:pretrain").split(":")
+    return getattr(importlib.import_module(module), name)

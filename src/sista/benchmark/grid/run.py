@@ -1,0 +1,143 @@
+"""`sista benchmark GRID.yaml`: do what is missing, then write the tables and the page."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+import traceback
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from sista.benchmark.grid.jobs import Job, jobs_of
+from sista.benchmark.grid.page import write_page
+from sista.benchmark.grid.settings import read_grid
+from sista.benchmark.grid.table import gather, write_tables
+from sista.errors import SistaError
+
+PRELOAD = ("torch", "timm", "transformers", "pandas", "sista.benchmark.grid.jobs", "sista.training.pretrain", "sista.transfer.segment")
+
+
+def benchmark(
+    grid: Path,
+    out: Path,
+    processes: int = 1,
+    threads: int = 0,
+    commands: bool = False,
+    tables_only: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Pre-train every method with every encoder and seed of a grid, score each run on every task, and compare.
+
+    `out` then holds results.csv (every figure of every run), table.md, table.csv and table.tex (mean and 95 % interval over seeds, paired
+    bootstrap against the best), and index.html. A job whose result is there, from the same arguments, data and version, is not done again;
+    an interrupted pre-training goes on from its last checkpoint.
+
+    Args:
+        grid: a YAML file; docs/benchmark.md says what it holds.
+        out: a folder; the corpora, runs and tasks lie there too.
+        processes: jobs done at the same time on this machine.
+        threads: of each job; 0: the cores shared among the processes.
+        commands: do nothing, but write commands.txt, a line for each job that is missing, in stages that need each other (for SLURM, or
+            torchrun by hand).
+        tables_only: do nothing, but write the tables from what is there.
+        progress: a line for each job on standard error.
+    """
+    if processes < 1:
+        raise SistaError(f"--processes is {processes}; at least 1 is needed")
+    plan, out = read_grid(Path(grid)), Path(out)
+    jobs = jobs_of(plan, out)
+    missing = [job for job in jobs if not job.done]
+    if commands:
+        out.mkdir(parents=True, exist_ok=True)
+        for job in missing:
+            job.write_config()
+        lines = [f"{stage}\t{job.command()}" for stage, job in zip(_stages(missing), missing, strict=True)]
+        (out / "commands.txt").write_text("\n".join(lines) + "\n" if lines else "")
+        return {"grid": plan.name, "jobs": len(jobs), "missing": len(missing), "commands": str(out / "commands.txt")}
+    failed = {} if tables_only else _do(missing, processes, threads or max(1, (os.cpu_count() or 1) // processes), progress)
+    found = gather(plan, [job for job in jobs if job.key[0] and job.done])
+    result: dict[str, Any] = {
+        "task": "benchmark",
+        "grid": plan.name,
+        "jobs": len(jobs),
+        "done": sum(job.done for job in jobs),
+        "failed": {job.folder.name: reason for job, reason in failed.items()},
+        "table": str(out / "table.md"),
+        "page": str(out / "index.html"),
+    }
+    if len(found.figures):
+        write_tables(found, out)
+        write_page(found, out, result)
+    if failed:
+        name, reason = next(iter(result["failed"].items()))
+        raise SistaError(f"{len(failed)} of {len(missing)} jobs failed, such as {name}: {reason}; the same call tries them again")
+    return result
+
+
+def _do(jobs: list[Job], processes: int, threads: int, progress: bool) -> dict[Job, str]:
+    """Do the jobs, those that others need first; the reasons of those that failed, or that could not be tried."""
+    failed: dict[Job, str] = {}
+    waiting, running, places = list(jobs), dict[Future[str], Job](), {job.folder: job for job in jobs}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOAD))
+    begin = time.perf_counter()
+    pool = ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1)
+    try:
+        while waiting or running:
+            for job in list(waiting):
+                before = [places[folder] for folder in job.needs if folder in places]
+                if any(one in failed for one in before):
+                    failed[job] = "what it needs failed"
+                    waiting.remove(job)
+                elif len(running) < processes and all(one.done for one in before):
+                    waiting.remove(job)
+                    running[pool.submit(_attempt, job, threads)] = job
+            if not running:
+                continue
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(future)
+                try:
+                    reason = future.result()
+                except BrokenProcessPool:
+                    reason = "its process was killed (out of memory?)"
+                    pool = ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1)
+                if reason:
+                    failed[job] = reason
+                if progress:
+                    left = len(waiting) + len(running)
+                    state = f"failed: {reason}" if reason else "done"
+                    print(f"[{time.perf_counter() - begin:7.0f} s] {job.folder.name} {state}; {left} to go", file=sys.stderr, flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return failed
+
+
+def _attempt(job: Job, threads: int) -> str:
+    """Do one job in this process; why it failed, or ""."""
+    import torch
+
+    torch.set_num_threads(threads)
+    job.write_config()
+    if job.verb not in ("build", "pretrain"):
+        shutil.rmtree(job.folder, ignore_errors=True)  # a task that was cut off starts again; builds and runs go on by themselves
+    try:
+        job.run()
+    except SistaError as error:
+        return str(error)
+    except Exception as error:
+        job.config.with_suffix(".error.txt").write_text(traceback.format_exc())
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _stages(jobs: list[Job]) -> list[int]:
+    """The stage of each job: 1 for those that need nothing that is missing, else one more than the last that they need."""
+    stage: dict[Path, int] = {}
+    for job in jobs:
+        stage[job.folder] = 1 + max((stage[folder] for folder in job.needs if folder in stage), default=0)
+    return [stage[job.folder] for job in jobs]

@@ -1,0 +1,89 @@
+"""A grid as its YAML file states it, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sista.errors import SistaError, nearest
+
+# task: (module:function, its figures in the main table); "@" stands for every share of the labels
+TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "probe": ("sista.transfer.probe:probe", ("auroc@",)),
+    "classify": ("sista.transfer.classify:classify", ("auroc@",)),
+    "segment": ("sista.transfer.segment:segment", ("dice@",)),
+    "detect": ("sista.transfer.detect:detect", ("ap50@",)),
+    "zeroshot": ("sista.inference.zero_shot:zeroshot", ("auroc",)),
+    "retrieve": ("sista.inference.retrieval:retrieve", ("i2t_r10", "t2i_r10", "i2t_r10_semantic", "t2i_r10_semantic")),
+    "ground": ("sista.inference.grounding:ground", ("pointing_game/phrase", "contrast_to_noise/phrase")),
+}
+OF_ENCODERS = ("model", "optimizer")
+OF_METHODS = ("method", "settings", "teacher", "optimizer")
+Group = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared.
+
+    name: of the whole. about: what it is for, in a sentence or two, for the page. corpora: name -> an archive and the arguments of its
+    build, or `path: DIR`. pretrain: arguments of `sista pretrain` that all runs share; its `data` names a corpus. encoders: name -> `model`
+    and `optimizer` settings. methods: name -> method, settings, teacher, optimizer. tasks: name -> `task` (by default the name itself),
+    `data` (a corpus), arguments of the command, and `metrics`, those of the main table. seeds: of the weights, the order of the pairs,
+    augmentation, and of the heads.
+    """
+
+    name: str
+    corpora: Group
+    pretrain: Mapping[str, Any]
+    encoders: Group
+    methods: Group
+    tasks: Group
+    seeds: tuple[int, ...]
+    about: str = ""
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of a YAML file; raises SistaError for what is not known or missing."""
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SistaError(f"grid {path} cannot be read ({str(error).splitlines()[0]})") from error
+    if not isinstance(given, dict):
+        raise SistaError(f"grid {path} is not a mapping; expected {', '.join(f.name for f in fields(Grid))}")
+    known = {f.name for f in fields(Grid)}
+    for key in given:
+        if key not in known:
+            raise SistaError(f"grid {path}: unknown key {key!r}: {nearest(str(key), known)}")
+    if missing := [key for key in ("name", "corpora", "pretrain", "encoders", "methods", "tasks", "seeds") if not given.get(key)]:
+        raise SistaError(f"grid {path} has no {', '.join(missing)}")
+    grid = Grid(**{**given, "seeds": tuple(given["seeds"])})
+    _check(grid, path)
+    return grid
+
+
+def _check(grid: Grid, path: Path) -> None:
+    from sista.methods import settings_of
+
+    for name, spec in grid.corpora.items():
+        if ("archive" in spec) == ("path" in spec):
+            raise SistaError(f"grid {path}: corpus {name!r} needs an archive to build from, or the path of a built corpus")
+    for kind, group, allowed in (("encoder", grid.encoders, OF_ENCODERS), ("method", grid.methods, OF_METHODS)):
+        for name, spec in group.items():
+            for key in spec or {}:
+                if key not in allowed:
+                    raise SistaError(f"grid {path}: {kind} {name!r} has an unknown key {key!r}: {nearest(key, allowed)}")
+    for name, spec in grid.methods.items():
+        settings_of(spec.get("method", name), dict(spec.get("settings") or {}))
+    for name, spec in grid.tasks.items():
+        if (task := spec.get("task", name)) not in TASKS:
+            raise SistaError(f"grid {path}: unknown task {task!r}: {nearest(task, TASKS)}")
+    for where, data in [("pretrain", grid.pretrain.get("data")), *((name, spec.get("data")) for name, spec in grid.tasks.items())]:
+        if data not in grid.corpora:
+            raise SistaError(f"grid {path}: {where} has data {data!r}, which is none of the corpora {', '.join(grid.corpora)}")
+    if len(set(grid.seeds)) != len(grid.seeds):
+        raise SistaError(f"grid {path}: a seed stands twice in {list(grid.seeds)}")

@@ -1,0 +1,165 @@
+"""Grids: checked before they run, done once, resumed, the same tables again, a failed job named and the rest done."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import stats
+
+from sista.benchmark.grid import jobs as grid_jobs
+from sista.benchmark.grid.jobs import jobs_of
+from sista.benchmark.grid.run import _stages, benchmark
+from sista.benchmark.grid.settings import read_grid
+from sista.benchmark.grid.table import seed_interval
+from sista.errors import SistaError
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "about": "A grid of two methods & two seeds.",
+    "corpora": {"main": {"archive": "phantom", "count": 160, "seed": 5, "size": 64, "progress": False}},
+    "pretrain": {"data": "main", "optimizer": {"epochs": 0.5, "batch_size": 32}, "run": {"evaluate_every": 0, "device": "cpu"}},
+    "encoders": {"compact": {}},
+    "methods": {"untrained": {"method": "clip", "optimizer": {"epochs": 0}}, "clip": {}},
+    "tasks": {"probe": {"data": "main", "shares": [1.0], "draws": [1]}, "zero": {"task": "zeroshot", "data": "main"}},
+    "seeds": [0, 1],
+}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "grid.yaml").write_text(yaml.safe_dump({**TINY, **changes}, sort_keys=False))
+    return folder / "grid.yaml"
+
+
+def test_the_jobs_of_a_grid(tmp_path: Path) -> None:
+    jobs = jobs_of(read_grid(write(tmp_path)), tmp_path / "out")
+    assert [job.verb for job in jobs] == ["build"] + 4 * ["pretrain"] + 4 * ["probe", "zeroshot"]
+    assert _stages(jobs) == [1] + 4 * [2] + 8 * [3]
+    run = next(job for job in jobs if job.key == ("", "compact", "untrained", 1))
+    assert run.arguments["optimizer"] == {"epochs": 0, "batch_size": 32}
+    assert run.arguments["run"] == {"evaluate_every": 0, "device": "cpu", "seed": 1, "progress": False}
+    assert run.arguments["method"] == "clip"
+    probe = next(job for job in jobs if job.key == ("probe", "compact", "untrained", 1))
+    assert (probe.arguments["model"], probe.arguments["seed"]) == (str(run.folder), 1)
+    zero = next(job for job in jobs if job.verb == "zeroshot")
+    assert "seed" not in zero.arguments
+
+
+def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(tmp_path: Path) -> None:
+    def folders(**changes: Any) -> dict[tuple[str, str, str, int], str]:
+        return {(job.verb, *job.key): job.folder.name for job in jobs_of(read_grid(write(tmp_path, **changes)), tmp_path / "out")}  # type: ignore[misc]
+
+    plain = folders()
+    assert folders(about="other words", name="other") == plain
+    more = folders(seeds=[0, 1, 2])
+    assert all(more[key] == name for key, name in plain.items())
+    longer = folders(methods={**TINY["methods"], "clip": {"optimizer": {"epochs": 2}}})
+    assert {key[3] for key in plain if longer[key] != plain[key]} == {"clip"}
+    other = folders(corpora={"main": {**TINY["corpora"]["main"], "seed": 6}})
+    assert all(other[key] != name for key, name in plain.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": {"prob": {"data": "main"}}}, r"unknown task 'prob': did you mean 'probe'"),
+        ({"tasks": {"probe": {"data": "mian"}}}, r"data 'mian', which is none of the corpora main"),
+        ({"methods": {"clop": {}}}, r"unknown method 'clop'"),
+        ({"methods": {"sista": {"settings": {"sigmaa": 1}}}}, r"no setting 'sigmaa'"),
+        ({"methods": {"sista": {"epochs": 1}}}, r"method 'sista' has an unknown key 'epochs'"),
+        ({"corpora": {"main": {}}}, r"needs an archive to build from, or the path"),
+        ({"seeds": [1, 1]}, r"a seed stands twice"),
+        ({"seed": [1]}, r"unknown key 'seed': did you mean 'seeds'"),
+        ({"encoders": {}}, r"has no encoders"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SistaError, match=message):
+        benchmark(write(tmp_path, **changes), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_grid(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("[1, 2")
+    with pytest.raises(SistaError, match="cannot be read"):
+        read_grid(tmp_path / "a.yaml")
+    with pytest.raises(SistaError, match="cannot be read"):
+        read_grid(tmp_path / "none.yaml")
+
+
+def test_commands_are_written_and_nothing_is_done(tmp_path: Path) -> None:
+    result = benchmark(write(tmp_path), tmp_path / "out", commands=True)
+    lines = (tmp_path / "out" / "commands.txt").read_text().splitlines()
+    assert (result["jobs"], result["missing"], len(lines)) == (13, 13, 13)
+    stage, command = lines[0].split("\t")
+    assert (stage, command.split(" --config ")[0]) == ("1", "sista build phantom")
+    assert yaml.safe_load(Path(command.split(" --config ")[1]).read_text())["count"] == 160
+    assert not list((tmp_path / "out").rglob("corpus.json"))
+
+
+def _in_this_process(jobs: list, processes: int, threads: int, progress: bool) -> dict:
+    from sista.benchmark.grid.run import _attempt
+
+    failed = {}
+    for job in jobs:
+        before = [one for one in jobs if one.folder in job.needs]
+        reason = "what it needs failed" if any(one in failed for one in before) else _attempt(job, threads)
+        if reason:
+            failed[job] = reason
+    return failed
+
+
+def test_a_grid_done_resumed_and_done_again_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
+    grid, out = write(tmp_path), tmp_path / "out"
+    done = benchmark(grid, out, threads=1)
+    assert done["done"] == done["jobs"] == 13
+    figures = pd.read_csv(out / "results.csv")
+    summary = pd.read_csv(out / "table.csv")
+    assert set(summary.method) == {"untrained", "clip"}
+    row = summary[(summary.method == "clip") & (summary.task == "probe")].iloc[0]
+    values = figures[(figures.method == "clip") & (figures.task == "probe") & (figures.metric == "auroc@1.0")].value
+    assert row["mean"] == pytest.approx(values.mean(), abs=1e-5)
+    half = stats.t.ppf(0.975, 1) * values.std(ddof=1) / np.sqrt(2)
+    assert row["high"] - row["mean"] == pytest.approx(half, rel=1e-3)
+    worse = summary[~summary.best].iloc[0]
+    best = summary[summary.best & (summary.task == worse.task)].iloc[0]
+    assert worse.difference == pytest.approx(worse["mean"] - best["mean"], abs=1e-5)
+    assert "probe auroc@1.0" in (out / "table.md").read_text()
+    assert "\\toprule" in (out / "table.tex").read_text()
+    assert "A grid of two methods &amp; two seeds." in (out / "index.html").read_text()
+
+    before = {name: (out / name).read_bytes() for name in ("results.csv", "table.csv", "table.md")}
+    gone = next(out.glob("tasks/probe-compact-clip-1-*/result.json"))
+    gone.unlink()
+    did: list[str] = []
+    run = grid_jobs.Job.run
+    monkeypatch.setattr(grid_jobs.Job, "run", lambda job: (did.append(job.folder.name), run(job))[1])
+    benchmark(grid, out, threads=1)
+    assert did == [gone.parent.name]
+    assert {name: (out / name).read_bytes() for name in before} == before
+
+
+def test_a_failed_job_is_named_and_the_others_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
+    grid = write(tmp_path, tasks={**TINY["tasks"], "segment": {"data": "main", "findings": ["no such thing"]}}, seeds=[0])
+    with pytest.raises(SistaError, match=r"2 of 9 jobs failed, such as segment-compact-untrained-0-\w+: .*no region of 'no such thing'"):
+        benchmark(grid, tmp_path / "out", threads=1)
+    assert len(list((tmp_path / "out" / "tasks").glob("*/result.json"))) == 4
+    assert "zero auroc" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_jobs_in_processes_of_their_own(tmp_path: Path) -> None:
+    """Two at a time; what fails there is told here."""
+    grid = write(tmp_path, methods={"untrained": TINY["methods"]["untrained"]}, tasks={"probe": TINY["tasks"]["probe"]})
+    result = benchmark(grid, tmp_path / "out", processes=2, threads=1, progress=False)
+    assert result["done"] == result["jobs"] == 5
+
+
+def test_the_interval_of_seeds() -> None:
+    low, high = seed_interval(np.array([0.7, 0.8, 0.9]))
+    assert (low, high) == pytest.approx(stats.t.interval(0.95, 2, loc=0.8, scale=stats.sem([0.7, 0.8, 0.9])))
+    assert np.isnan(seed_interval(np.array([0.7]))).all()
