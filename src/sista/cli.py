@@ -29,12 +29,14 @@ VERBS = {
     "retrieve": ("sista.inference.retrieval:retrieve", "find reports by film and films by text"),
     "ground": ("sista.inference.grounding:ground", "show where on the film a phrase is, and score it against regions"),
     "embed": ("sista.inference.embed_archive:embed", "embed a corpus or a table of films to Parquet, resumable"),
+    "export": ("sista.inference.export:export", "write a model as torch.export and ONNX programs that need no sista"),
     "compare": ("sista.benchmark.compare:compare", "compare two runs on the same films by a paired bootstrap: sista compare A B"),
+    "benchmark": ("sista.benchmark.grid.run:benchmark", "compare methods over encoders, tasks and seeds: sista benchmark GRID.yaml"),
     "demo": ("sista.benchmark.demo:demo", "build, pre-train and evaluate on procedural films, with a report in HTML"),
 }
 
 # the arguments that may be given without their names, first: `sista check CORPUS`
-FIRST = {"check": ("data",), "methods": ("name",), "protocol": ("name",), "compare": ("a", "b")}
+FIRST = {"check": ("data",), "methods": ("name",), "protocol": ("name",), "compare": ("a", "b"), "benchmark": ("grid",)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,8 +14,7 @@ from sista.methods import make_method, settings_of
 from sista.models.dual_encoder import DualEncoder, sum_pieces
 from sista.models.image_encoder import ImageEncoder
 from sista.models.text_encoder import TextEncoder
-
-from ..objectives.inputs import operators
+from tests.objectives.inputs import operators
 
 
 @pytest.mark.parametrize("name", ["sista", "sista-paper", "clip"])

@@ -16,6 +16,8 @@ SHORT_OF_LONGEST = 0.85  # a batch whose shortest text is longer than this share
 # Randomly initialised BERTs by name: hidden size, layers, heads, feed-forward size.
 SIZES = {"compact": (128, 2, 4, 256), "small": (256, 4, 4, 1024), "base": (768, 12, 12, 3072)}
 
+WHOLE_MASKS = ("bert", "roberta", "xlm-roberta", "electra")  # kinds of models that take a mask [b,1,t,t] as it is
+
 
 @dataclass(frozen=True)
 class TextFeatures:
@@ -38,6 +40,7 @@ class TextEncoder(nn.Module):
         self.name, self.pooling = name, pooling
         self.model = _create(name, vocabulary, config, dropout)
         self.width: int = self.model.config.hidden_size
+        self._whole_mask = _takes_whole_mask(self.model.config)
         rows = self.model.get_input_embeddings().num_embeddings
         if rows < vocabulary:
             raise SistaError(
@@ -58,7 +61,8 @@ class TextEncoder(nn.Module):
         return TextFeatures((hidden * weight).sum(1) / weight.sum(1).clamp(min=1), hidden)
 
     def _hidden(self, pieces: Tensor, mask: Tensor) -> Tensor:
-        return self.model(input_ids=pieces, attention_mask=mask.long()).last_hidden_state
+        given = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1) if self._whole_mask else mask.long()
+        return self.model(input_ids=pieces, attention_mask=given).last_hidden_state
 
     def _by_length(self, pieces: Tensor, mask: Tensor) -> Tensor:
         lengths = mask.sum(dim=1)
@@ -70,12 +74,31 @@ class TextEncoder(nn.Module):
             longest = int(lengths[some].max())
             hidden = self._hidden(pieces[some, :longest], mask[some, :longest])
             parts.append(nn.functional.pad(hidden, (0, 0, 0, pieces.shape[1] - longest)))
-        return torch.cat(parts)[order.argsort()]
+        return torch.cat(parts).index_select(0, order.argsort())
+
+    def checkpoint_activations(self) -> None:
+        """Compute the activations within layers again in the backward pass instead of keeping them. `SistaError` where the model cannot."""
+        try:
+            if hasattr(self.model, "activation_checkpointing_enable"):  # its name of late
+                self.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+            else:
+                self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        except ValueError as error:
+            raise SistaError(f"text encoder {self.name!r} has no activation checkpointing; leave model.checkpointing off") from error
 
     def describe(self) -> dict[str, Any]:
         """What `TextEncoder(**...)` needs to make the same architecture again, without a hub."""
         rows = self.model.get_input_embeddings().num_embeddings
         return {"name": self.name, "vocabulary": rows, "pooling": self.pooling, "config": self.model.config.to_dict()}
+
+
+def _takes_whole_mask(config: Any) -> bool:
+    """Whether a mask [b,1,t,t] will do. Of a mask [b,t] the fused attention asks the device if it is all ones, and the host waits."""
+    from transformers import masking_utils
+
+    known = hasattr(masking_utils, "create_bidirectional_mask")  # transformers before it refuse masks of four dimensions
+    plain = config.model_type in WHOLE_MASKS and not getattr(config, "is_decoder", False)
+    return known and plain and config._attn_implementation == "sdpa"
 
 
 def _create(name: str, vocabulary: int, config: dict[str, Any] | None, dropout: float) -> Any:

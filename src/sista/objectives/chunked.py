@@ -28,7 +28,7 @@ def films_of(patches: Float[Tensor, "m p d"], films: Int[Tensor, "b f"]) -> Floa
     """patches[films], whose gradient is the same number for number each time.
 
     Where a film is taken several times, the gradient of plain indexing is summed in the order in which threads happen to come on a CPU
-    (and slowly, 15 times), that of index_select on a GPU.
+    (and several times slower), that of index_select on a GPU.
     """
     if patches.device.type != "cpu":
         return patches[films]
