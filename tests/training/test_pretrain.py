@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
-from sista.methods.identity import Identity
+from sista.methods.clip import Clip
 from sista.training.log import read_log
 from sista.training.pretrain import pretrain
 from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
@@ -117,22 +117,22 @@ def test_mistakes_are_refused_before_anything_is_written(corpus_path: Path, tmp_
 
 
 def test_a_loss_that_is_not_finite_names_the_studies(corpus_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = Identity.forward
+    forward = Clip.forward
     bad = {"step": 0}
 
-    def poisoned(self: Identity, *args: object, **kwargs: object) -> object:
+    def poisoned(self: Clip, *args: object, **kwargs: object) -> object:
         result = forward(self, *args, **kwargs)
         bad["step"] += 1
         if bad["step"] < 5:
             return result
         return type(result)(result.loss * float("nan"), result.terms, result.statistics)
 
-    monkeypatch.setattr(Identity, "forward", poisoned)
+    monkeypatch.setattr(Clip, "forward", poisoned)
     with pytest.raises(SistaError, match=r"not finite at step 4 on studies phantom-.*step-0000003"):
         pretrain(
             corpus_path,
             tmp_path / "run",
-            method="identity",
+            method="clip",
             optimizer=OPTIMIZER,
             run=RunSettings(progress=False, checkpoint_every=3, evaluate_every=0),
         )
@@ -177,7 +177,7 @@ def test_accumulation_averages_gradients(corpus_path: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("image_encoder", ["test_vit", "test_resnet"])
-@pytest.mark.parametrize("method", ["sista", "sista-paper", "identity"])
+@pytest.mark.parametrize("method", ["sista", "sista-paper", "clip"])
 def test_other_encoders_and_methods(corpus_path: Path, tmp_path: Path, image_encoder: str, method: str) -> None:
     summary = pretrain(
         corpus_path,

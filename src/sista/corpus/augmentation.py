@@ -38,12 +38,16 @@ class Ranges:
     contrast: float = 0.15
 
 
-def augment(images: Tensor, size: int, settings: AugmentationSettings, generator: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor, size: int, settings: AugmentationSettings, generator: torch.Generator, first: int = 0, total: int | None = None
+) -> Tensor:
     """uint8 [B,1,S,S] -> float32 [B,1,size,size], normalised: shift, scale, rotation in one resampling; gamma; contrast.
 
     Every random number comes from `generator`, which may live on the CPU or on the images' device; what lies outside the film is black.
+    Films that are a part of a batch of `total`, from number `first` on, get the numbers that they would get within the whole batch.
     """
-    draws = torch.rand(7, len(images), generator=generator, device=generator.device).to(images.device) * 2 - 1
+    draws = torch.rand(7, len(images) if total is None else total, generator=generator, device=generator.device)
+    draws = draws[:, first : first + len(images)].to(images.device) * 2 - 1
     angle = torch.deg2rad(draws[0] * settings.rotation)
     zoom = 1 / (1 + draws[1] * settings.scale)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom

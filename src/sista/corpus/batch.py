@@ -12,7 +12,8 @@ from torch import Tensor
 class Batch:
     """B film-report pairs, T word pieces and L words (both the longest of the batch).
 
-    images        [B,1,S,S] uint8, bright = dense; augmentation and normalisation come after the transfer to the device
+    images        [B,1,S,S] uint8, bright = dense; augmentation and normalisation come after the transfer to the device. Where processes
+                  share a batch, each has all of its texts and its own films only: [B/world,1,S,S]
     pieces        [B,T] int64 token ids, padded
     piece_mask    [B,T] bool, True on real pieces (special tokens included)
     piece_word    [B,T] int64, the word of its report that a piece belongs to; -1 for special tokens, punctuation, padding

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 
 import numpy as np
+import torch
 
 from sista.corpus.batch import Batch
 from sista.corpus.corpus import Corpus
@@ -24,7 +25,9 @@ def batch_rows(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> np.n
 class PairLoader:
     """Endless batches of a corpus by global step; len(loader) is the number of batches in an epoch.
 
-    batch_size: pairs of a batch over all processes; with `world` processes, number `rank` gets its equal share of each.
+    batch_size: pairs of a batch over all processes. With `world` processes number `rank` reads the films of its equal share alone; texts
+    and teacher vectors, a few kilobytes a pair, it reads of the whole batch, so that each process knows what a pair is contrasted with,
+    and a batch is the same however many processes share it.
     shuffle_sentences: a new order of each report's sentences each time. shorten: share of the reports of which only some sentences are
     taken. threads: decode ahead in the background, order kept, `ahead` batches at most; 0: each batch when it is asked for.
     """
@@ -57,18 +60,33 @@ class PairLoader:
     def __len__(self) -> int:
         return len(self.rows) // self.batch_size
 
-    def rows_of(self, step: int) -> np.ndarray:
-        """The rows of this process at a global step, counted from 0 over all epochs."""
+    def all_rows_of(self, step: int) -> np.ndarray:
+        """The rows of the batch at a global step, counted from 0 over all epochs."""
         epoch, place = divmod(step, len(self))
         if self._epoch[0] != epoch:
             self._epoch = (epoch, batch_rows(self.rows, self.batch_size, self.seed, epoch))
-        share = self.batch_size // self.world
-        return self._epoch[1][place][self.rank * share : (self.rank + 1) * share]
+        return self._epoch[1][place]
+
+    def rows_of(self, step: int) -> np.ndarray:
+        """The rows of that batch whose films this process reads."""
+        return self._own(self.all_rows_of(step))
 
     def batch(self, step: int, rows: np.ndarray | None = None) -> Batch:
         """The batch of a global step."""
-        rng = np.random.default_rng([self.seed, step, self.rank, 1])
-        return self.corpus.batch(self.rows_of(step) if rows is None else rows, self.teacher, rng, self.shuffle_sentences, self.shorten)
+        index = np.asarray(self.all_rows_of(step) if rows is None else rows, dtype=np.int64)
+        rng = np.random.default_rng([self.seed, step, 0, 1])
+        return Batch(
+            images=self.corpus.films(self._own(index)),
+            **self.corpus.tokens.collate(index, rng, self.shuffle_sentences, self.shorten),
+            teacher=torch.from_numpy(np.asarray(self.corpus.teacher(self.teacher).vectors[index], dtype=np.float32)),
+            report_key=torch.from_numpy(self.corpus.report_keys(index)),
+            truth_key=torch.from_numpy(self.corpus.truth_keys(index)),
+            rows=torch.from_numpy(index.copy()),
+        )
+
+    def _own(self, rows: np.ndarray) -> np.ndarray:
+        share = self.batch_size // self.world
+        return rows[self.rank * share : (self.rank + 1) * share]
 
     def batches(self, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
         """The batches of steps `start` to `stop` (endless without), read ahead in the background; errors come up at their own batch."""
@@ -83,7 +101,7 @@ class PairLoader:
         try:
             while stop is None or step < stop or waiting:
                 while len(waiting) < self.ahead and (stop is None or step < stop):
-                    waiting.append(pool.submit(self.batch, step, self.rows_of(step)))
+                    waiting.append(pool.submit(self.batch, step, self.all_rows_of(step)))
                     step += 1
                 if not waiting:
                     return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 
 from sista.models.embeddings import Embeddings
 from sista.models.image_encoder import ImageEncoder
+from sista.models.passage import Passage
 from sista.models.projection import Projection
 from sista.models.text_encoder import TextEncoder
 
@@ -31,22 +34,54 @@ class DualEncoder(nn.Module):
         self.text_head = Projection(text.width, dim, hidden=hidden)
         self.word_head = Projection(text.width, dim, hidden=hidden, norm="layer")
         self.register_buffer("mean_patches", torch.zeros(*image.grid, dim))
+        self.passage = Passage()
 
-    def encode_images(self, images: Float[Tensor, "b 1 h w"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b p d"], tuple[int, int]]:
-        """Unit vectors of films and their patches, and the patches' grid (rows, columns)."""
-        features = self.image(images)
-        return self.image_head(features.pooled), self.patch_head(features.patches), features.grid
+    def encode_images(self, images: Float[Tensor, "_ 1 h w"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b p d"], tuple[int, int]]:
+        """Unit vectors of films and their patches, and the patches' grid (rows, columns).
+
+        Where a batch is shared among processes, `images` are this process's films and the vectors those of all films of the batch.
+        """
+        vectors, patches = self.passage.films(self._encode_images, images)
+        return vectors, patches.flatten(1, 2), (patches.shape[1], patches.shape[2])
 
     def encode_texts(
         self, pieces: Int[Tensor, "b t"], piece_mask: Bool[Tensor, "b t"], piece_word: Int[Tensor, "b t"], words: int
     ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b l d"]]:
-        """Unit vectors of texts and of their first `words` words."""
-        features = self.text(pieces, piece_mask)
-        return self.text_head(features.pooled), self.word_head(sum_pieces(features.pieces, piece_word, words))
+        """Unit vectors of texts and of their first `words` words. Every process gives all texts of the batch, and gets all vectors."""
+
+        def encode(pieces: Tensor, piece_mask: Tensor, piece_word: Tensor) -> tuple[Tensor, Tensor]:
+            features = self.text(pieces, piece_mask)
+            return self.text_head(features.pooled), self.word_head(sum_pieces(features.pieces, piece_word, words))
+
+        vectors, of_words = self.passage.texts(encode, pieces, piece_mask, piece_word)
+        return vectors, of_words
+
+    def _encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.image(images)
+        return self.image_head(features.pooled), self.patch_head(features.patches).unflatten(1, features.grid)
+
+    @contextmanager
+    def passing(self, passage: Passage) -> Iterator[None]:
+        """Within it, films and texts are encoded by `passage`: in chunks, or shared among processes."""
+        before, self.passage = self.passage, passage
+        try:
+            yield
+        finally:
+            self.passage = before
+
+    def checkpoint_activations(self) -> None:
+        """Keep no activations within the encoders' blocks: they are computed again in the backward pass. `SistaError` where one cannot."""
+        self.image.checkpoint_activations()
+        self.text.checkpoint_activations()
+
+    def compile_encoders(self) -> None:
+        """Let torch.compile make kernels for both encoders, when they are first used."""
+        self.image.compile()
+        self.text.model.compile(dynamic=True)  # the longest text of a batch differs from step to step
 
     def forward(
         self,
-        images: Float[Tensor, "b 1 h w"],
+        images: Float[Tensor, "_ 1 h w"],
         pieces: Int[Tensor, "b t"],
         piece_mask: Bool[Tensor, "b t"],
         piece_word: Int[Tensor, "b t"],

@@ -70,6 +70,15 @@ class ImageEncoder(nn.Module):
         indices = [self.stage] if self.plain else list(range(len(self.model.feature_info)))
         return self.model.forward_intermediates(images, indices=indices)[1]
 
+    def checkpoint_activations(self) -> None:
+        """Compute the activations within blocks again in the backward pass instead of keeping them. `SistaError` where timm cannot."""
+        try:
+            self.model.set_grad_checkpointing(True)
+        except (AttributeError, AssertionError) as error:
+            raise SistaError(
+                f"image encoder {self.name!r} has no activation checkpointing in timm; use optimizer.chunk, not model.checkpointing"
+            ) from error
+
     def describe(self) -> dict[str, Any]:
         """What `ImageEncoder(**...)` needs to make the same architecture again."""
         return {"name": self.name, "image_size": self.image_size, "patch_stride": self.patch_stride, "options": self.options}
@@ -78,7 +87,7 @@ class ImageEncoder(nn.Module):
 def _create(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> Any:
     import timm
 
-    from sista.models import compact  # noqa: F401  registers sista_compact
+    from sista.models import compact, compact_vit  # noqa: F401  register sista_compact and sista_vit
 
     if not timm.is_model(name.split(":")[-1]) and "/" not in name:
         raise SistaError(f"unknown image encoder {name!r}: {_close_timm_names(name)}; `timm.list_models()` has them all")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sista.corpus.augmentation import augment, eval_view
 from sista.corpus.batch import Batch
@@ -18,8 +19,12 @@ from sista.corpus.disk import write_json
 from sista.corpus.loader import PairLoader
 from sista.errors import SistaError
 from sista.methods.method import Method, StepResult
+from sista.models.passage import Passage
 from sista.models.precision import autocast
+from sista.training.batch_norms import kept_statistics
+from sista.training.finite import FiniteWatch
 from sista.training.log import RunLog
+from sista.training.processes import Processes
 from sista.training.progress import StepProgress
 from sista.training.schedule import warmup_cosine
 from sista.training.settings import AugmentSettings, OptimizerSettings, RunSettings
@@ -40,6 +45,7 @@ class Plan:
     optimizer: OptimizerSettings
     augment: AugmentSettings
     run: RunSettings
+    checkpointing: bool = False
 
     @property
     def pairs(self) -> int:
@@ -48,39 +54,46 @@ class Plan:
 
 
 class Fit:
-    """Trains `learner` on a corpus' training pairs by a plan."""
+    """Trains `learner` on a corpus' training pairs by a plan, alone or with other processes, of which the first writes what is written."""
 
-    def __init__(self, corpus: Corpus, learner: Method, plan: Plan) -> None:
-        self.corpus, self.learner, self.plan = corpus, learner, plan
+    def __init__(self, corpus: Corpus, learner: Method, plan: Plan, processes: Processes = Processes()) -> None:  # noqa: B008  frozen
+        self.corpus, self.learner, self.plan, self.processes = corpus, learner, plan, processes
+        self.passage = Passage(plan.optimizer.chunk, processes if processes.world > 1 else None)
         self.optimizer = _adamw(learner, plan.optimizer)
-        self.log = RunLog(plan.out, plan.run.tensorboard)
+        self.watch = FiniteWatch(plan.device)
+        self.log = RunLog(plan.out, plan.run.tensorboard and processes.first)
         self.folder = plan.out / "checkpoints"
         self.seconds = 0.0  # spent in training steps, over all resumptions
 
     def run(self) -> dict[str, float]:
         """Train from the last checkpoint, or the start, to the end; the numbers of the last step."""
-        plan, every = self.plan, self.plan.run
+        plan, every, first = self.plan, self.plan.run, self.processes.first
         start, row = self._resume()
         batches = self._loader().batches(start * plan.optimizer.accumulate, plan.steps * plan.optimizer.accumulate)
-        with StepProgress(plan.steps, start, plan.pairs, show=every.progress) as progress:
+        with StepProgress(plan.steps, start, plan.pairs, show=every.progress and first) as progress:
             for step in range(start, plan.steps):
                 begin = time.perf_counter()
                 done = step + 1
                 logged = done % every.log_every == 0 or done in (1, plan.steps)
+                evaluated, kept = (self._due(done, often) for often in (every.evaluate_every, every.checkpoint_every))
                 row = self.step(step, [next(batches) for _ in range(plan.optimizer.accumulate)], logged)
+                if logged or evaluated or kept:
+                    self._require_finite()
                 self.seconds += time.perf_counter() - begin
-                if self._due(done, every.evaluate_every):
+                if evaluated or kept:
+                    self.processes.average_norms(self.learner.encoder)
+                if evaluated and first:
                     row |= self.evaluate()
-                if row:
+                if row and first:
                     self.log.write({"step": done, **row})
-                if self._due(done, every.checkpoint_every):
+                if kept and first:
                     save_checkpoint(self.folder, done, self.learner, self.optimizer, {"seconds": self.seconds, "row": row})
                 progress.advance(row.get("loss"))
         self.log.close()
         return row
 
     def step(self, step: int, batches: list[Batch], logged: bool) -> dict[str, float]:
-        """One optimiser step; its numbers when `logged`."""
+        """One optimiser step; its numbers when `logged`. Otherwise nothing in it waits for the device."""
         plan = self.plan
         generator = seed_step(plan.run.seed, step, plan.device)
         rate = plan.optimizer.learning_rate * warmup_cosine(step, plan.steps, plan.optimizer.warmup)
@@ -88,24 +101,35 @@ class Fit:
             group["lr"] = rate
         self.learner.train()
         self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=plan.device)
         for batch in batches:
             result = self.forward(batch.to(plan.device), generator, statistics=logged)
-            self._require_finite(result.loss, "loss", step, batches)
-            (result.loss / len(batches)).backward()
+            self.backward(result.loss / len(batches))
+            total = total + result.loss.detach()
+        self.processes.average_gradients(self.learner.parameters())
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), plan.optimizer.clip)
-        self._require_finite(norm, "gradient", step, batches)
+        self.watch.note(step, total, norm)
+        setattr(self.optimizer, "found_inf", self.watch.found)  # noqa: B010  what the fused kernel reads: where it is 1 nothing is changed
         self.optimizer.step()
         if not logged:
             return {}
         numbers = {"loss": result.loss, **result.terms, **result.statistics, "gradient_norm": norm}
+        values = torch.stack([value.detach().double() for value in numbers.values()]).tolist()  # one transfer
         speed = {"seconds": self.seconds} if self.seconds else {}
-        return {"learning_rate": rate, **{name: float(value.detach()) for name, value in numbers.items()}, **speed}
+        return {"learning_rate": rate, **dict(zip(numbers, values, strict=True)), **speed}
 
     def forward(self, batch: Batch, generator: torch.Generator, statistics: bool) -> StepResult:
-        """Augment the films and apply the method, in the run's precision."""
-        images = augment(batch.images, self.plan.image_size, self.plan.augment, generator)
-        with autocast(self.plan.precision, self.plan.device):
+        """Augment this process's films and apply the method to the whole batch, in the run's precision."""
+        own = self.processes.share(len(batch))
+        images = augment(batch.images, self.plan.image_size, self.plan.augment, generator, own.start, len(batch))
+        with autocast(self.plan.precision, self.plan.device), self.learner.encoder.passing(self.passage):
             return self.learner(batch, images.contiguous(memory_format=torch.channels_last), generator, statistics)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add to the gradients. Where activations are computed a second time, batch norms take them in only once."""
+        again = self.plan.optimizer.chunk > 0 or self.plan.checkpointing
+        with kept_statistics(self.learner) if again else nullcontext():
+            loss.backward()
 
     def evaluate(self) -> dict[str, float]:
         """Scores on the valid split, each named `valid_...`; none when it has fewer than two pairs."""
@@ -123,28 +147,38 @@ class Fit:
             seed=plan.run.seed,
             shuffle_sentences=plan.augment.shuffle_sentences,
             shorten=plan.augment.shorten,
+            rank=self.processes.rank,
+            world=self.processes.world,
             threads=0 if plan.device.type == "cpu" else 2,  # where the encoders need all cores, reading ahead only gets in their way
         )
 
     def _resume(self) -> tuple[int, dict[str, float]]:
-        found = checkpoints(self.folder)
+        found = self.processes.from_first(lambda: checkpoints(self.folder))
         state: dict[str, Any] = {"step": 0, "seconds": 0.0, "row": {}}
         if found:
             state = load_checkpoint(found[-1], self.learner, self.optimizer)
+        else:
+            self.processes.copy_first(self.learner)
         self.seconds = state["seconds"]
-        self.log.rewind(state["step"])
+        if self.processes.first:
+            self.log.rewind(state["step"])
         return state["step"], state["row"]
 
     def _due(self, done: int, every: int) -> bool:
         return done == self.plan.steps or (every > 0 and done % every == 0)
 
-    def _require_finite(self, value: Tensor, what: str, step: int, batches: list[Batch]) -> None:
-        if math.isfinite(float(value.detach())):
+    def _require_finite(self) -> None:
+        """Raise if a step since the start had a loss or a gradient that is not finite, and name its studies. Waits for the device."""
+        found = self.watch.first()
+        if found is None:
             return
-        rows = torch.cat([batch.rows for batch in batches]).cpu().numpy()
+        step, what = found
+        accumulate, loader = self.plan.optimizer.accumulate, self._loader()
+        rows = np.concatenate([loader.all_rows_of(step * accumulate + number) for number in range(accumulate)])
         studies = [str(study) for study in self.corpus.values("study_id", rows)]
         file = self.plan.out / "nonfinite.json"
-        write_json(file, {"step": step, "what": what, "studies": studies})
+        if self.processes.first:
+            write_json(file, {"step": step, "what": what, "studies": studies})
         kept = checkpoints(self.folder)
         more = f" and {len(studies) - 4} more" if len(studies) > 4 else ""
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written before it"

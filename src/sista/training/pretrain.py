@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,14 @@ from sista.methods.method import Method
 from sista.models.checkpoint import save_pretrained
 from sista.models.dual_encoder import DualEncoder
 from sista.models.image_encoder import ImageEncoder
-from sista.models.precision import autocast, choose_device, choose_precision
+from sista.models.precision import autocast, choose_precision
 from sista.models.text_encoder import SIZES, TextEncoder
+from sista.training.batch_norms import synchronise
 from sista.training.fit import Fit, Plan
+from sista.training.processes import Processes, join
 from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
 
+GROUPS = {"model": ModelSettings, "optimizer": OptimizerSettings, "augment": AugmentSettings, "run": RunSettings}
 MEAN_FILMS = 1024  # training films whose patches make the mean film
 
 
@@ -42,6 +47,9 @@ def pretrain(
 
     The same call goes on where an interrupted one stopped, and ends with the same weights. The checkpoint is `out/model`; `out/log.csv`
     has the losses and what the objective did to the pairs; `out/summary.json` is what this function returns.
+
+    Under torchrun the processes share each batch: loss and gradients are those of the whole batch on one device (docs/scaling.md). Only the
+    first process writes and evaluates, and has something to return.
 
     Args:
         data: a corpus, as `sista build` writes it.
@@ -69,39 +77,52 @@ def pretrain(
         "augment": asdict(augment),
         "run": asdict(run),
     }
-    earlier = _earlier(out, configuration)
-    if earlier.get("finished"):
-        return read_json(out / "summary.json")
+    with join(run.device) as (processes, device):
+        _check_shares(optimizer, processes)
+        earlier = processes.from_first(lambda: _earlier(out, configuration))
+        if earlier.get("finished"):
+            return read_json(out / "summary.json") if processes.first else {}
+        precision = processes.from_first(lambda: earlier.get("precision") or choose_precision(run.precision, device))
+        cutoff = processes.in_turn(lambda: corpus.teacher(teacher))
+        torch.manual_seed(run.seed)
+        image_size = model.image_size or corpus.size
+        encoder = make_encoder(corpus, model, image_size)
+        learner = make_method(method, encoder, cutoff, chosen).to(device)
+        encoder.image.to(memory_format=torch.channels_last)
+        learner.encoder = encoder = synchronise(encoder, device, processes.world)
+        if run.compile:
+            require_compiler()
+            encoder.compile_encoders()
+        steps = _steps(corpus, optimizer)
+        if processes.first:
+            out.mkdir(parents=True, exist_ok=True)
+            write_json(out / "run.json", {**configuration, "precision": precision, "steps": steps, "versions": versions()})
 
-    device = choose_device(run.device)
-    precision = earlier.get("precision") or choose_precision(run.precision, device)
-    torch.manual_seed(run.seed)
-    image_size = model.image_size or corpus.size
-    encoder = make_encoder(corpus, model, image_size)
-    learner = make_method(method, encoder, corpus.teacher(teacher), chosen).to(device)
-    encoder.image.to(memory_format=torch.channels_last)
-    steps = _steps(corpus, optimizer)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "run.json", {**configuration, "precision": precision, "steps": steps, "versions": versions()})
-
-    plan = Plan(out, steps, teacher, image_size, precision, device, optimizer, augment, run)
-    fit = Fit(corpus, learner, plan)
-    last = fit.run()
-    measure_mean_patches(encoder, corpus, precision, device)
-    return _finish(corpus, learner, method, plan, last, fit.seconds)
+        plan = Plan(out, steps, teacher, image_size, precision, device, optimizer, augment, run, model.checkpointing)
+        fit = Fit(corpus, learner, plan, processes)
+        last = fit.run()
+        summary = {}
+        if processes.first:
+            measure_mean_patches(encoder, corpus, precision, device)
+            summary = _finish(corpus, learner, method, plan, last, fit.seconds, processes.world)
+        processes.wait()
+        return summary
 
 
 def make_encoder(corpus: Corpus, model: ModelSettings, image_size: int) -> DualEncoder:
     """The dual encoder of `model` for a corpus' tokenizer, with fresh, timm's or transformers' weights."""
     image = ImageEncoder(model.image_encoder, image_size=image_size, pretrained=model.pretrained, patch_stride=model.patch_stride)
-    text = TextEncoder(model.text_encoder, vocabulary=len(corpus.tokenizer), pooling=model.text_pooling)
+    text = TextEncoder(model.text_encoder, vocabulary=len(corpus.tokenizer), pooling=model.text_pooling, dropout=model.dropout)
     if model.text_encoder not in SIZES:
         corpus.require_tokenizer(model.text_encoder)
     if text.longest < corpus.max_pieces:
         raise SistaError(
             f"text encoder {model.text_encoder!r} takes {text.longest} pieces; corpus {corpus.path} was built with {corpus.max_pieces}"
         )
-    return DualEncoder(image, text, dim=model.dim, hidden=model.hidden)
+    encoder = DualEncoder(image, text, dim=model.dim, hidden=model.hidden)
+    if model.checkpointing:
+        encoder.checkpoint_activations()
+    return encoder
 
 
 @torch.inference_mode()
@@ -120,7 +141,7 @@ def measure_mean_patches(encoder: DualEncoder, corpus: Corpus, precision: str, d
 
 def _check(corpus: Corpus, optimizer: OptimizerSettings) -> None:
     for name, value in asdict(optimizer).items():
-        if value < 0 or (name in ("epochs", "batch_size", "accumulate", "learning_rate", "clip") and value == 0):
+        if value < 0 or (name in ("batch_size", "accumulate", "learning_rate", "clip") and value == 0):
             raise SistaError(f"optimizer.{name} is {value}; it must be above zero")
     if optimizer.batch_size < 2:
         raise SistaError("optimizer.batch_size is 1; a contrast needs at least 2 pairs")
@@ -136,9 +157,24 @@ def _check(corpus: Corpus, optimizer: OptimizerSettings) -> None:
         )
 
 
+def _check_shares(optimizer: OptimizerSettings, processes: Processes) -> None:
+    if optimizer.batch_size % processes.world:
+        raise SistaError(
+            f"optimizer.batch_size {optimizer.batch_size} is that of all processes and cannot be shared by {processes.world}; "
+            f"make it a multiple of {processes.world}"
+        )
+
+
+def require_compiler() -> None:
+    """`SistaError` unless torch.compile will find a C++ compiler."""
+    wanted = os.environ.get("CXX") or "g++"
+    if not (shutil.which(wanted) or shutil.which("clang++")):
+        raise SistaError(f"run.compile needs a C++ compiler, and there is neither {wanted} nor clang++; install one, or leave it off")
+
+
 def _steps(corpus: Corpus, optimizer: OptimizerSettings) -> int:
     batches = optimizer.epochs * (len(corpus.rows("train")) // optimizer.batch_size)
-    return max(1, round(batches / optimizer.accumulate))
+    return max(1, round(batches / optimizer.accumulate)) if optimizer.epochs else 0
 
 
 def _earlier(out: Path, configuration: dict[str, Any]) -> dict[str, Any]:
@@ -149,6 +185,8 @@ def _earlier(out: Path, configuration: dict[str, Any]) -> dict[str, Any]:
             raise SistaError(f"{out} is not empty and holds no sista run; choose a new --out")
         return {}
     earlier = read_json(file)
+    for name, group in GROUPS.items():  # a run of an earlier version may lack settings that have come since
+        earlier[name] = {**asdict(group()), **earlier.get(name, {})}
     if changed := _differences(configuration, earlier):
         raise SistaError(
             f"{out} holds a run with other settings ({'; '.join(changed[:5])}); choose a new --out, or give the same settings to go on"
@@ -167,7 +205,7 @@ def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "")
     return changed
 
 
-def _finish(corpus: Corpus, learner: Method, method: str, plan: Plan, last: dict[str, float], seconds: float) -> dict[str, Any]:
+def _finish(corpus: Corpus, learner: Method, method: str, plan: Plan, last: dict[str, float], seconds: float, world: int) -> dict[str, Any]:
     card = {
         "method": method,
         "settings": asdict(learner.settings),
@@ -192,6 +230,7 @@ def _finish(corpus: Corpus, learner: Method, method: str, plan: Plan, last: dict
         "last": last,
         "precision": plan.precision,
         "device": str(plan.device),
+        "processes": world,
         "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
         "versions": versions(),
     }

@@ -18,6 +18,8 @@ class ModelSettings:
         text_pooling: `mean` over word pieces, or `cls`.
         dim: size of the shared space.
         hidden: width inside the projections (2048 as MGCA); 0 makes them linear.
+        dropout: of a fresh text encoder; a transformers model has its own.
+        checkpointing: compute the activations within the encoders' blocks again in the backward pass instead of keeping them.
     """
 
     image_encoder: str = "sista_compact"
@@ -28,6 +30,8 @@ class ModelSettings:
     text_pooling: str = "mean"
     dim: int = 128
     hidden: int = 0
+    dropout: float = 0.1
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,10 @@ class OptimizerSettings:
     """AdamW, a linear warm-up, then half a cosine down to zero.
 
     Args:
-        epochs: passes over the training pairs.
-        batch_size: pairs whose films and reports are contrasted with each other.
+        epochs: passes over the training pairs; 0 leaves the encoders as they were made, a floor.
+        batch_size: pairs whose films and reports are contrasted with each other, over all processes.
+        chunk: films and reports of a process that are encoded at once; 0: all. With less, the batch needs the memory of a chunk and is
+            encoded twice (a gradient cache); the gradients stay those of the whole batch.
         accumulate: batches whose gradients are averaged before a step; negatives stay within a batch.
         learning_rate: peak rate. 2e-3 suits the small encoders from scratch, 2e-5 pre-trained base models.
         weight_decay: on weights of two and more dimensions; biases and norms have none.
@@ -48,6 +54,7 @@ class OptimizerSettings:
 
     epochs: float = 4.0
     batch_size: int = 64
+    chunk: int = 0
     accumulate: int = 1
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
@@ -86,12 +93,13 @@ class RunSettings:
 
     Args:
         seed: of the weights, the order of the pairs, augmentation and dropout.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ...; under torchrun each process takes the CUDA device of its local rank.
         precision: `auto` (bf16 where the hardware gains from it), `bf16` or `fp32`.
         checkpoint_every: steps between checkpoints; 0: only at the end.
         evaluate_every: steps between evaluations on the valid split; 0: only at the end.
         log_every: steps between lines of the log.
         evaluation_pairs: at most so many valid pairs are scored.
+        compile: let torch.compile make the encoders' kernels; needs a C++ compiler, and some minutes at the start.
         tensorboard: write TensorBoard events beside `log.csv` (needs the extra `tensorboard`).
         progress: show a progress bar on standard error.
     """
@@ -103,5 +111,6 @@ class RunSettings:
     evaluate_every: int = 200
     log_every: int = 10
     evaluation_pairs: int = 1000
+    compile: bool = False
     tensorboard: bool = False
     progress: bool = True

@@ -1,5 +1,9 @@
 """Grids: checked before they run, done once, resumed, the same tables again, a failed job named and the rest done."""
 
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +161,43 @@ def test_jobs_in_processes_of_their_own(tmp_path: Path) -> None:
     grid = write(tmp_path, methods={"untrained": TINY["methods"]["untrained"]}, tasks={"probe": TINY["tasks"]["probe"]})
     result = benchmark(grid, tmp_path / "out", processes=2, threads=1, progress=False)
     assert result["done"] == result["jobs"] == 5
+
+
+def test_a_killed_grid_leaves_no_process_behind_and_goes_on(tmp_path: Path) -> None:
+    grid, out = write(tmp_path, methods={"clip": {"optimizer": {"epochs": 400}}}, seeds=[0]), tmp_path / "out"
+    code = f"from sista.cli import main; raise SystemExit(main(['benchmark', {str(grid)!r}, '--out', {str(out)!r}, '--threads', '1']))"
+    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    _wait_for(lambda: list(out.glob("runs/*/run.json")))
+    below = _below(parent.pid)
+    assert below
+    parent.kill()
+    parent.wait()
+    _wait_for(lambda: not any(_living(pid) for pid in below))
+    write(tmp_path, methods={"clip": {}}, seeds=[0])
+    assert benchmark(grid, out, threads=1, progress=False)["done"] == 4
+
+
+def _wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.2)
+
+
+def _below(pid: int) -> list[int]:
+    """All processes that this one started, and those started."""
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+    return children + [other for child in children for other in _below(child)]
+
+
+def _living(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_the_interval_of_seeds() -> None:

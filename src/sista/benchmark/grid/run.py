@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+import threading
 import time
 import traceback
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -121,6 +122,7 @@ def _attempt(job: Job, threads: int) -> str:
     """Do one job in this process; why it failed, or ""."""
     import torch
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     job.write_config()
     if job.verb not in ("build", "pretrain"):
@@ -133,6 +135,14 @@ def _attempt(job: Job, threads: int) -> str:
         job.config.with_suffix(".error.txt").write_text(traceback.format_exc())
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that asked for it has ended: a killed grid leaves nobody writing where the next one will."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _stages(jobs: list[Job]) -> list[int]:
