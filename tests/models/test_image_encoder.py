@@ -6,7 +6,7 @@ import torch
 from sista.errors import SistaError
 from sista.models.image_encoder import ImageEncoder
 
-NAMES = ["sista_compact", "test_resnet", "test_vit", "test_convnext", "test_efficientnet"]
+NAMES = ["sista_compact", "sista_vit", "test_resnet", "test_vit", "test_convnext", "test_efficientnet"]
 
 
 @pytest.mark.parametrize("name", NAMES)

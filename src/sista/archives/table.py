@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from sista.corpus.study import Film, Study, StudyRefused
+from sista.archives.table_regions import boxes_by_film, table_regions
+from sista.corpus.study import Film, Region, Study, StudyRefused
 from sista.errors import SistaError, nearest
 
 _SPLITS = {
@@ -50,6 +52,9 @@ class Table:
         age_column: age in years.
         sex_column: sex, as written.
         image_root: folder of the films; by default that of the table.
+        masks: finding -> the column that holds the path of its mask image, relative to `image_root`; an empty cell: no mask was drawn.
+        boxes: a table of boxes: image (as in this one), label, x, y, width, height in pixels of the film. What a film without a region
+            means is said by its label of the same name: 0 absent; otherwise nobody looked.
     """
 
     name = "table"
@@ -69,6 +74,8 @@ class Table:
         age_column: str | None = None,
         sex_column: str | None = None,
         image_root: Path | None = None,
+        masks: dict[str, str] | None = None,
+        boxes: Path | None = None,
     ) -> None:
         self.table = Path(table)
         self.image_root = Path(image_root) if image_root is not None else self.table.parent
@@ -81,9 +88,13 @@ class Table:
             view_column,
         )
         self._findings, self._impression, self._age, self._sex = findings_column, impression_column, age_column, sex_column
+        self._masks, self._boxes_table = dict(masks or {}), Path(boxes) if boxes is not None else None
         columns = list(self._frame.columns)
         if report_column is None and not (findings_column or impression_column):
-            report_column = next((name for name in _REPORT_NAMES if name in columns), None if self.label_names else _REPORT_NAMES[0])
+            report_column = next(
+                (name for name in _REPORT_NAMES if name in columns),
+                None if self.label_names or masks or boxes is not None else _REPORT_NAMES[0],
+            )
         self._report = None if findings_column or impression_column else report_column
         self.has_reports = bool(self._report or findings_column or impression_column)
         named = (
@@ -98,7 +109,7 @@ class Table:
             self._age,
             self._sex,
         )
-        for column in [*(name for name in named if name is not None), *self.label_names]:
+        for column in [*(name for name in named if name is not None), *self.label_names, *self._masks.values()]:
             self._require(column, columns)
         if not self.image_root.is_dir():
             raise SistaError(
@@ -107,6 +118,7 @@ class Table:
         if not len(self._frame):
             raise SistaError(f"{self.table}: it has a header and no rows")
         self._check_values()
+        self._check_boxes()
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -133,6 +145,8 @@ class Table:
             "impression_column": self._impression,
             "age_column": self._age,
             "sex_column": self._sex,
+            **({"masks": self._masks} if self._masks else {}),
+            **({"boxes": hashlib.sha256(self._boxes_table.read_bytes()).hexdigest()} if self._boxes_table else {}),
             "content": self._digest,
         }
 
@@ -149,7 +163,8 @@ class Table:
             path = _text(row[self._image])
             if path:
                 view = _text(row[self._view]) if self._view else ""
-                films.append(Film(path if self._study else f"{position}:{path}", self.image_root / path, _VIEWS.get(view.upper(), view)))
+                name = path if self._study else f"{position}:{path}"
+                films.append(Film(name, self.image_root / path, _VIEWS.get(view.upper(), view), self._regions(row, path)))
         subject = _text(first[self._subject]) if self._subject else study
         if not subject:
             raise StudyRefused(f"no subject: {study} of {self.table.name} (column {self._subject!r} is empty)")
@@ -166,16 +181,19 @@ class Table:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_frame", "_groups", "_digest")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_frame", "_groups", "_digest", "_boxes")}
 
     @cached_property
     def _frame(self) -> pd.DataFrame:
         return read_table(self.table)
 
     @cached_property
-    def _digest(self) -> str:
-        import hashlib
+    def _boxes(self) -> dict[str, list[Region]]:
+        """image -> its boxes."""
+        return boxes_by_film(self._boxes_table, read_table(self._boxes_table), "image", "label") if self._boxes_table else {}
 
+    @cached_property
+    def _digest(self) -> str:
         return hashlib.sha256(self.table.read_bytes()).hexdigest()
 
     @cached_property
@@ -187,6 +205,10 @@ class Table:
         for position, value in enumerate(self._frame[self._study]):
             groups.setdefault(_text(value) or f"row {position + 1}", []).append(position)
         return list(groups.items())
+
+    def _regions(self, row: pd.Series, film: str) -> tuple[Region, ...]:
+        cells = {finding: _text(row[column]) for finding, column in self._masks.items()}
+        return table_regions(cells, film, self.image_root, self._masks, self._boxes)
 
     def _report_of(self, row: pd.Series) -> str:
         if self._report is not None:
@@ -204,6 +226,11 @@ class Table:
                 "Save it with commas (.csv) or tabs (.tsv)."
             )
         raise SistaError(f"{self.table}: no column {column!r}: {nearest(column, columns)}. Name the right one with its ..._column setting.")
+
+    def _check_boxes(self) -> None:
+        strange = [film for film in self._boxes if film not in set(map(_text, self._frame[self._image]))] if self._boxes_table else []
+        if strange and len(strange) == len(self._boxes):
+            raise SistaError(f"{self._boxes_table}: no image of it, such as {strange[0]!r}, is in column {self._image!r} of {self.table}")
 
     def _check_values(self) -> None:
         if self._split is not None:

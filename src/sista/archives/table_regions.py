@@ -1,0 +1,78 @@
+"""The regions of one's own films: mask images named in a table's columns, and boxes in a table of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+from sista.corpus.study import Region, StudyRefused
+from sista.errors import SistaError, nearest
+
+SIDES = ("x", "y", "width", "height")
+
+
+def mask_region(finding: str, file: Path, film: Path) -> Region | None:
+    """The region of a mask image: its pixels above half of the largest value of their kind (127 of 255); None where there are none.
+
+    The mask may be smaller or larger than the film, of the same field. Raises StudyRefused for a mask that cannot be read.
+    """
+    try:
+        with Image.open(file) as opened:
+            pixels = np.asarray(opened if opened.mode in ("1", "L", "I;16", "I") else opened.convert("L"))
+    except FileNotFoundError:
+        raise StudyRefused(f"mask not found: {file.name}") from None
+    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
+        raise StudyRefused(f"mask cannot be read: {file.name} ({type(error).__name__})") from None
+    highest = 1 if pixels.dtype == bool else 255 if pixels.dtype == np.uint8 else 65535
+    mask = pixels > highest // 2
+    if not mask.any():
+        return None
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    across, down = _scale(mask.shape, film)
+    x, y = float(columns[0] * across), float(rows[0] * down)
+    return Region(finding, x, y, float((columns[-1] + 1) * across) - x, float((rows[-1] + 1) * down) - y, mask=mask)
+
+
+def _scale(shape: tuple[int, ...], film: Path) -> tuple[float, float]:
+    """Film pixels for one of the mask, (across, down); 1 where the film's size is not known without reading it (DICOM)."""
+    try:
+        with Image.open(film) as opened:
+            return opened.width / shape[1], opened.height / shape[0]
+    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
+        return 1.0, 1.0
+
+
+def boxes_by_film(table: Path, frame: pd.DataFrame, image: str, label: str) -> dict[str, list[Region]]:
+    """image -> its boxes; rows without a box (empty or NaN sides) say that a film has none.
+
+    frame: the table's cells, columns `image`, `label`, x, y, width, height in pixels of the film, origin top left. Raises SistaError for a
+    column that is missing and a box that is none.
+    """
+    for column in (image, label, *SIDES):
+        if column not in frame.columns:
+            raise SistaError(
+                f"{table}: no column {column!r}: {nearest(column, frame.columns)}; boxes need {image}, {label}, {', '.join(SIDES)}"
+            )
+    found: dict[str, list[Region]] = {}
+    sides = frame[list(SIDES)].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    for number, (name, finding, box) in enumerate(zip(frame[image], frame[label], sides, strict=True)):
+        regions = found.setdefault(str(name), [])
+        if all(map(math.isnan, box)):
+            continue
+        if not np.isfinite(box).all() or box[2] <= 0 or box[3] <= 0:
+            raise SistaError(f"{table}, row {number + 2}: x, y, width, height {box.tolist()} are no box")
+        regions.append(Region(str(finding), *box.tolist()))
+    return found
+
+
+def table_regions(
+    cells: Mapping[str, str], film: str, root: Path, masks: Mapping[str, str], boxes: Mapping[str, list[Region]]
+) -> tuple[Region, ...]:
+    """The regions of one row: the masks named in its cells (finding -> path, "" for none) and the film's boxes."""
+    drawn = [mask_region(finding, root / cells[finding], root / film) for finding in masks if cells[finding]]
+    return (*(region for region in drawn if region is not None), *boxes.get(film, ()))
