@@ -23,6 +23,7 @@ class FitSettings:
 
     Args:
         epochs: passes over the training films, at most.
+        min_steps: steps in all where `epochs` would give fewer, so that heads of small shares are trained out as well.
         batch_size: films a step.
         learning_rate: of the head at its peak.
         encoder_rate: of a tuned encoder, as a share of `learning_rate`.
@@ -34,6 +35,7 @@ class FitSettings:
     """
 
     epochs: int = 50
+    min_steps: int = 0
     batch_size: int = 16
     learning_rate: float = 5e-4
     encoder_rate: float = 0.1
@@ -119,7 +121,7 @@ def _optimizer(
         {"params": [p for p in trained if id(p) in of_encoder], "lr": settings.learning_rate * settings.encoder_rate},
     ]
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=settings.weight_decay)
-    steps = max(1, math.ceil(films / settings.batch_size)) * settings.epochs
+    steps = max(math.ceil(films / settings.batch_size) * settings.epochs, settings.min_steps, 1)
     rising = max(1, round(0.05 * steps))
 
     def factor(step: int) -> float:

@@ -40,8 +40,9 @@ def write(folder: Path, **changes: Any) -> Path:
 
 def test_the_jobs_of_a_grid(tmp_path: Path) -> None:
     jobs = jobs_of(read_grid(write(tmp_path)), tmp_path / "out")
-    assert [job.verb for job in jobs] == ["build"] + 4 * ["pretrain"] + 4 * ["probe", "zeroshot"]
-    assert _stages(jobs) == [1] + 4 * [2] + 8 * [3]
+    assert [job.verb for job in jobs] == ["build"] + 4 * ["pretrain", "probe", "zeroshot"]
+    assert [job.key[3] for job in jobs[1:]] == 6 * [0] + 6 * [1]
+    assert _stages(jobs) == [1] + 4 * [2, 3, 3]
     run = next(job for job in jobs if job.key == ("", "compact", "untrained", 1))
     assert run.arguments["optimizer"] == {"epochs": 0, "batch_size": 32}
     assert run.arguments["run"] == {"evaluate_every": 0, "device": "cpu", "seed": 1, "progress": False}

@@ -83,15 +83,15 @@ class Job:
 
 
 def jobs_of(grid: Grid, out: Path) -> list[Job]:
-    """All jobs of a grid under `out`: corpora first, then the runs, then the tasks of each run."""
+    """All jobs of a grid under `out`: corpora first, then seed by seed the runs, each followed by its tasks."""
     corpora = {name: _corpus(name, spec, out) for name, spec in grid.corpora.items()}
     jobs = [job for job in corpora.values() if isinstance(job, Job)]
-    for encoder, of_encoder in grid.encoders.items():
-        for method, of_method in grid.methods.items():
-            for seed in grid.seeds:
+    for seed in grid.seeds:
+        for encoder, of_encoder in grid.encoders.items():
+            for method, of_method in grid.methods.items():
                 run = _run(grid, corpora, out, (encoder, method, seed), of_encoder, of_method or {})
                 jobs += [run, *(_task(grid, corpora, out, run, name, seed) for name in grid.tasks)]
-    return sorted(jobs, key=lambda job: 0 if job.verb == "build" else 1 if job.verb == "pretrain" else 2)
+    return jobs
 
 
 def _corpus(name: str, spec: Mapping[str, Any], out: Path) -> Job | Path:
