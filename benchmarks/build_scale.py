@@ -31,7 +31,7 @@ import numpy as np
 
 from sista.corpus.study import Film, Study
 
-SIDE = 32
+SIDE, CHUNK = 32, 512
 STAGES = ("reading", "finishing", "teaching")  # the parts by workers; numbering and tokens; the TF-IDF vectors; then "checking"
 SEVERITY = ("Small", "Mild", "Moderate", "Large", "Severe", "Tiny", "Subtle", "Stable")
 PLACE = ("in the right lung", "in the left lung", "at the right base", "at the left base", "in the right upper lobe", "in both lungs")
@@ -68,7 +68,7 @@ def build(count: int, out: Path, workers: int) -> None:
     """The build itself, in a process of its own."""
     from sista.corpus.build import build_corpus  # here, so that the workers import no more than they do on the command line
 
-    build_corpus(HashArchive(count), out, size=SIDE, workers=workers, progress=False)
+    build_corpus(HashArchive(count), out, size=SIDE, workers=workers, chunk=CHUNK, progress=False)
 
 
 def memory(root: int) -> tuple[dict[int, int], dict[int, int]]:
@@ -126,7 +126,8 @@ def measured(count: int, out: Path, workers: int) -> dict[str, Any]:
     reached: dict[str, float] = {}
 
     def stage() -> str:
-        name = STAGES[(out / "left_out.csv").exists() + (out / "corpus.json").exists()]
+        read = len(list((out / "studies").glob("part-*.json"))) == -(-count // CHUNK)
+        name = STAGES[read + (out / "corpus.json").exists()]
         reached.setdefault(name, round(time.perf_counter() - began, 1))
         return name
 
@@ -171,10 +172,12 @@ def killed_and_resumed(count: int, out: Path, workers: int, whole: Path, run: di
         kills.append({"after_seconds": round(wait, 1), "parts_done": parts, "had_finished": finished})
     if start("--build", count, out, workers).wait():
         raise SystemExit("the resumed build failed")
+    different = {name for name, _ in content(out).items() ^ content(whole).items()}
     return {
         "kills": kills,
         "parts": len(list((out / "studies").glob("part-*.json"))),
-        "same_bytes": content(out) == content(whole),
+        "same_bytes": not different,
+        "different_files": sorted(different),
     }
 
 

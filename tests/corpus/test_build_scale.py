@@ -27,9 +27,9 @@ def test_the_committed_result_is_flat() -> None:
     assert [run["studies"] for run in result["runs"]] == [10_000, 100_000]
     growth = result["growth_kb_per_study"]
     assert abs(growth["reading"]["largest_worker_anonymous"]) < 0.2  # kB per study, of 90,000: workers stay as they are
-    assert growth["reading"]["parent_anonymous"] < 1
-    for stage in ("finishing", "teaching", "checking"):  # ids, texts, tokens and vectors grow; films never do
-        assert growth[stage]["parent_anonymous"] < 5
+    assert growth["reading"]["parent_anonymous"] < 0.1
+    for stage in ("finishing", "teaching", "checking"):  # numbers of rows in arrays grow; films, ids and texts never do
+        assert growth[stage]["parent_anonymous"] < 0.6
 
 
 @pytest.mark.slow

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from sista.corpus.splits import refuse_leaks, split_of
+from sista.corpus.splits import refuse_leaks, split_numbers, split_of
 from sista.errors import SistaError
 
 
@@ -32,6 +33,10 @@ def test_wrong_fractions_are_refused(fractions: tuple[float, ...]) -> None:
 
 
 def test_leaks_are_named() -> None:
-    refuse_leaks(["a", "a", "b"], ["train", "train", "test"], "here")
+    train, test = split_numbers(("train", "test"))
+    refuse_leaks(["a", "a", "b"], np.array([train, train, test]), "here")
     with pytest.raises(SistaError, match=r"here: 1 subject\(s\) in more than one split: b\. Give all studies"):
-        refuse_leaks(["a", "b", "b"], ["train", "train", "test"], "here")
+        refuse_leaks(["a", "b", "b"], np.array([train, train, test]), "here")
+    names = [f"p{number % 7}" for number in (6, 5, 4, 3, 2, 1, 0, 1, 1, 0, 6, 5, 4, 3, 2)]
+    with pytest.raises(SistaError, match=r"7 subject\(s\) in more than one split: p1, p0, p6, p5, p4 and 2 more\."):
+        refuse_leaks(names, np.array([train] * 7 + [test] * 8), "here")

@@ -55,7 +55,7 @@ def test_texts_alike() -> None:
     assert within.tolist() == [True, False, False, True]
     assert across.tolist() == [True, True, False, False]
     assert all(2 not in pair for pair in pairs)
-    assert near_texts([], [])[2] == []
+    assert len(near_texts([], [])[2]) == 0
 
 
 def test_digits_do_not_tell_texts_apart() -> None:

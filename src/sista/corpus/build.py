@@ -116,8 +116,7 @@ def build_corpus(
     job = PartJob(archive, row_settings, out / "studies", chunk, on_error == "refuse")
     _write_parts(job, workers, engine, progress)
     digest = hashlib.sha256((json.dumps(settings, sort_keys=True) + digest_of(job)).encode()).hexdigest()
-    left_out = left_out_of(job)
-    return finish(out, settings, digest, [job.path(part) for part in range(job.count())], left_out, teachers)
+    return finish(out, settings, digest, [job.path(part) for part in range(job.count())], left_out_of(job), teachers)
 
 
 def _write_parts(job: PartJob, workers: int | None, engine: str, progress: bool) -> None:

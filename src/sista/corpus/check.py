@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ from PIL import Image
 
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import read_json
+from sista.corpus.equal import distinct, first_equal, same_as
 from sista.corpus.inspect_films import FilmScan, Likeness, difference_hashes, outliers, scan_films
+from sista.corpus.keys import plain
 from sista.corpus.splits import refuse_leaks
 from sista.corpus.study import SPLITS
 from sista.corpus.taught import has_taught
@@ -26,6 +27,7 @@ FEW = 5  # examples of each kind
 # Correlation of two thumbnails, the mean film taken out, from which their films are compared pixel by pixel. Of copies cropped by 1 to 3 %
 # and compressed again it was 0.90 to 1.00; of different NIH films whose hashes met, 0.88 at most in 99 of 100 pairs.
 ALIKE = 0.9
+_NONE = {"within_a_split": 0, "across_splits": 0}
 PAIRS = 300_000  # sampled for the shares of false negatives; their error is then below 0.1 percentage points
 
 
@@ -46,38 +48,38 @@ def check(data: Path, page: Path | None = None) -> dict[str, Any]:
         pairs at each cut-off, and how many of those truly have equal findings where known), left_out, notes, verdict.
     """
     corpus = Corpus.open(data)
-    splits = np.array(corpus.column("split"))
-    refuse_leaks(corpus.column("subject_id"), splits.tolist(), f"corpus {data}")
+    subjects, reports, splits = corpus.stored.values("subject_id"), corpus.stored.values("report"), corpus.splits
+    refuse_leaks(subjects, splits, f"corpus {data}")
     _require_whole(corpus)
-    studies = np.array(corpus.column("study_id"))
-    lengths = [len(word_spans(report)) for report in corpus.reports()]
+    studies = corpus.study_numbers
+    lengths = np.fromiter((len(word_spans(report)) for report in reports), dtype=np.int32)
     scan = scan_films(corpus) if corpus.has_films else None
-    texts = [" ".join(report.lower().split()) for report in corpus.reports()]
+    texts, filled = same_as(map(plain, reports)), np.fromiter((bool(plain(report)) for report in reports), dtype=bool)
     duplicates: dict[str, dict[str, Any]] = {
-        "reports": _duplicates(texts, splits, studies),
-        "near_reports": _near_reports(texts, splits, studies),
-        "films": _duplicates(scan.digests.tolist() if scan else [0] * len(corpus), splits),
-        "near_films": _near_films(corpus, scan, splits, studies),
+        "reports": _duplicates(texts, splits, filled, studies),
+        "near_reports": _near_reports(corpus, texts, filled),
+        "films": _duplicates(first_equal(scan.digests), splits, scan.digests != 0) if scan else {**_NONE},
+        "near_films": _near_films(corpus, scan),
     }
     far = outliers(scan) if scan else {}
     teachers = [read_json(file)["name"] for file in sorted((corpus.path / "teachers").glob("*.json"))]
-    notes = _notes(corpus, duplicates, far, splits, teachers)
+    notes = _notes(corpus, duplicates, far, teachers)
     result = {
         "pairs": len(corpus),
-        "subjects": len(set(corpus.column("subject_id"))),
-        "studies": len(set(studies.tolist())),
-        "splits": {split: int((splits == split).sum()) for split in SPLITS},
-        "views": dict(Counter(view or "unknown" for view in corpus.column("view")).most_common()),
+        "subjects": distinct(same_as(subjects)),
+        "studies": distinct(studies),
+        "splits": {split: int((splits == number).sum()) for number, split in enumerate(SPLITS)},
+        "views": dict(Counter(view or "unknown" for view in corpus.stored.values("view")).most_common()),
         "labels": _labels(corpus),
         "words": dict(
             zip(("min", "p5", "median", "p95", "max"), (int(q) for q in np.percentile(lengths, (0, 5, 50, 95, 100))), strict=True)
         ),
         "duplicates": duplicates,
         "outliers": {
-            name: {"films": len(found), "farthest": {str(corpus.column("film_id")[row]): value for row, value in found[:FEW]}}
+            name: {"films": len(found), "farthest": {_name(corpus, row): value for row, value in found[:FEW]}}
             for name, found in far.items()
         },
-        "false_negatives": {name: _false_negatives(corpus, name, studies) for name in teachers},
+        "false_negatives": {name: _false_negatives(corpus, name) for name in teachers},
         "left_out": corpus.facts["reasons"],
         "notes": notes,
         "verdict": "usable" if not notes else "usable, with notes",
@@ -90,7 +92,7 @@ def check(data: Path, page: Path | None = None) -> dict[str, Any]:
 
 
 def _notes(
-    corpus: Corpus, duplicates: dict[str, dict[str, Any]], far: dict[str, list[tuple[int, float]]], splits: np.ndarray, teachers: list[str]
+    corpus: Corpus, duplicates: dict[str, dict[str, Any]], far: dict[str, list[tuple[int, float]]], teachers: list[str]
 ) -> list[str]:
     """What a user should know before training, in a sentence each."""
     notes = []
@@ -98,9 +100,9 @@ def _notes(
         if count := duplicates[kind]["across_splits"]:
             stand = "stand in more than one split" if kind == "films" else "stands in another split"
             notes.append(f"{count} {what} {stand}; scores on valid and test are too good by them")
-    notes += [f"the {split} split is empty" for split in SPLITS if not (splits == split).any()]
+    notes += [f"the {split} split is empty" for split in SPLITS if not len(corpus.rows(split))]
     notes += [
-        f"{len(found)} films are outliers by {name}, the farthest {corpus.column('film_id')[found[0][0]]} ({found[0][1]:g})"
+        f"{len(found)} films are outliers by {name}, the farthest {_name(corpus, found[0][0])} ({found[0][1]:g})"
         for name, found in far.items()
         if found
     ]
@@ -113,11 +115,15 @@ def _notes(
     return notes
 
 
-def _near_films(corpus: Corpus, scan: FilmScan | None, splits: np.ndarray, studies: np.ndarray) -> dict[str, Any]:
+def _name(corpus: Corpus, row: int, column: str = "film_id") -> str:
+    return str(corpus.stored.cell(column, row).as_py())
+
+
+def _near_films(corpus: Corpus, scan: FilmScan | None) -> dict[str, Any]:
     """Films of different studies, not byte for byte equal, that a perceptual hash and then 32 x 32 pixels call the same."""
     if scan is None:
-        return {"within_a_split": 0, "across_splits": 0, "examples": []}
-    alike, digests = Likeness(scan.thumbs), scan.digests
+        return {**_NONE, "examples": []}
+    alike, digests, studies, splits = Likeness(scan.thumbs), scan.digests, corpus.study_numbers, corpus.splits
 
     def keep(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return (studies[first] != studies[second]) & (digests[first] != digests[second]) & (alike(first, second) >= ALIKE)
@@ -131,34 +137,26 @@ def _near_films(corpus: Corpus, scan: FilmScan | None, splits: np.ndarray, studi
     pairs = confirmed(found, small)
     within = {row for a, b in pairs if splits[a] == splits[b] for row in (a, b)}
     across = {row for a, b in pairs if splits[a] != splits[b] for row in (a, b)}
-    ids = corpus.column("film_id")
     worst = sorted(pairs, key=lambda pair: bool(splits[pair[0]] == splits[pair[1]]))[:FEW]
     result: dict[str, Any] = {
         "within_a_split": len(within),
         "across_splits": len(across),
-        "examples": [f"{ids[a]} ({splits[a]}) and {ids[b]} ({splits[b]})" for a, b in worst],
+        "examples": [f"{_name(corpus, a)} ({SPLITS[splits[a]]}) and {_name(corpus, b)} ({SPLITS[splits[b]]})" for a, b in worst],
     }
     return {**result, "stopped_at_pairs": MOST} if stopped else result
 
 
-def _near_reports(texts: Sequence[str], splits: np.ndarray, studies: np.ndarray) -> dict[str, Any]:
-    """Different texts that share most of their word triples; a text that many studies share counts once."""
-    places: dict[str, int] = {}
-    groups: list[int] = []
-    owners: list[str] = []
-    for text, split, study in zip(texts, splits.tolist(), studies.tolist(), strict=True):
-        if text:
-            place = places.setdefault(text, len(places))
-            if place == len(groups):
-                groups.append(0)
-                owners.append(study)
-            groups[place] |= 1 << SPLITS.index(split)
-    within, across, pairs = near_texts(list(places), groups)
-    return {
-        "within_a_split": int(within.sum()),
-        "across_splits": int(across.sum()),
-        "examples": [f"{owners[a]} and {owners[b]}" for a, b in pairs[:FEW]],
-    }
+def _near_reports(corpus: Corpus, same: np.ndarray, filled: np.ndarray) -> dict[str, Any]:
+    """Different texts that share most of their word triples; a text that many studies share counts once.
+
+    same, filled [N]: the first row with each row's text, and whether there is any text.
+    """
+    groups = np.zeros(len(corpus), dtype=np.uint8)
+    np.bitwise_or.at(groups, same, np.left_shift(1, corpus.splits).astype(np.uint8))
+    owners = np.flatnonzero((same == np.arange(len(corpus))) & filled)
+    within, across, pairs = near_texts(corpus.stored.take(owners).values("report"), groups[owners])
+    names = [[_name(corpus, owners[place], "study_id") for place in pair] for pair in pairs[:FEW]]
+    return {"within_a_split": int(within.sum()), "across_splits": int(across.sum()), "examples": [f"{a} and {b}" for a, b in names]}
 
 
 def _require_whole(corpus: Corpus) -> None:
@@ -188,30 +186,28 @@ def _labels(corpus: Corpus) -> dict[str, dict[str, int]]:
     }
 
 
-def _duplicates(values: Sequence[Any], splits: np.ndarray, studies: np.ndarray | None = None) -> dict[str, int]:
-    """Rows whose value another row has, too: of the same split, and of another. With `studies`, rows of one study are one."""
-    places: dict[Any, set[tuple[str, Any]]] = {}
-    for row, (value, split) in enumerate(zip(values, splits.tolist(), strict=True)):
-        if not value:
-            continue
-        places.setdefault(value, set()).add((split, row if studies is None else studies[row]))
-    within, across = 0, 0
-    for found in places.values():
-        counts = Counter(split for split, _ in found)
-        within += sum(count for count in counts.values() if count > 1)
-        across += len(found) if len(counts) > 1 else 0
-    return {"within_a_split": within, "across_splits": across}
+def _duplicates(values: np.ndarray, splits: np.ndarray, counted: np.ndarray, studies: np.ndarray | None = None) -> dict[str, int]:
+    """Rows whose value another row has, too: of the same split, and of another. With `studies`, rows of one study are one.
+
+    values [N]: numbers below N, as `studies`. counted [N]: rows that are looked at.
+    """
+    owners = np.arange(len(values)) if studies is None else studies
+    place = values * len(SPLITS) + splits  # of a value and a split
+    place = np.unique((place * len(values) + owners)[counted]) // len(values)
+    value, rows = np.unique(place, return_counts=True)
+    _, group, held = np.unique(value // len(SPLITS), return_inverse=True, return_counts=True)
+    return {"within_a_split": int(rows[rows > 1].sum()), "across_splits": int(rows[held[group] > 1].sum())}
 
 
-def _false_negatives(corpus: Corpus, name: str, studies: np.ndarray) -> dict[str, Any]:
+def _false_negatives(corpus: Corpus, name: str) -> dict[str, Any]:
     if not has_taught(corpus.path / "teachers", name):
         raise SistaError(
             f"corpus {corpus.path}: the vectors of teacher {name} are missing; delete its .json in teachers/, they are then computed again"
         )
     taught = corpus.teacher(name)
     rows = corpus.rows("train") if (corpus.rows("train")).size else corpus.rows()
-    left, right = sample_pairs(studies[rows], PAIRS)
-    similarity = pair_similarity(taught.vectors[rows], left, right)
+    left, right = sample_pairs(corpus.study_numbers[rows], PAIRS)
+    similarity = pair_similarity(taught.vectors, rows[left], rows[right])
     truth = corpus.truth_keys(rows)
     known = bool(len(left)) and bool((truth >= 0).all())
     equal = truth[left] == truth[right] if known else None

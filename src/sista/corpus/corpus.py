@@ -13,8 +13,10 @@ from torch import Tensor
 
 from sista.corpus.batch import Batch
 from sista.corpus.disk import read_json
+from sista.corpus.equal import same_as
 from sista.corpus.finish import FORMAT
 from sista.corpus.radiograph import decode_film
+from sista.corpus.splits import split_numbers
 from sista.corpus.stored import StoredRows
 from sista.corpus.study import SPLITS, Region
 from sista.corpus.taught import Taught, teach
@@ -97,8 +99,8 @@ class Corpus:
     def column(self, name: str) -> list:
         """One column as a list, read once."""
         if name not in self._columns:
-            if name not in self.stored.table.column_names:
-                raise SistaError(f"{self.path}: no column {name!r} (columns: {', '.join(self.stored.table.column_names)})")
+            if name not in self.stored.schema.names:
+                raise SistaError(f"{self.path}: no column {name!r} (columns: {', '.join(self.stored.schema.names)})")
             self._columns[name] = self.stored.column(name).to_pylist()
         return self._columns[name]
 
@@ -108,7 +110,17 @@ class Corpus:
             return np.arange(len(self))
         if split not in SPLITS:
             raise SistaError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
-        return np.flatnonzero(np.array(self.column("split")) == split)
+        return np.flatnonzero(self.splits == SPLITS.index(split))
+
+    @cached_property
+    def splits(self) -> np.ndarray:
+        """The place [N] int8 of each row's split in `SPLITS`."""
+        return split_numbers(self.stored.values("split"))
+
+    @cached_property
+    def study_numbers(self) -> np.ndarray:
+        """[N] int64, equal for rows of one study: the first of its rows."""
+        return same_as(self.stored.values("study_id"))
 
     def films(self, rows: Rows) -> Tensor:
         """The films uint8 [B,1,S,S], decoded, in the middle of a black square."""
@@ -146,8 +158,8 @@ class Corpus:
 
     def labels(self, rows: Rows | None = None) -> np.ndarray:
         """Labels float32 [N, K] in the order of `label_names`: 1 present, 0 absent, -1 uncertain, NaN unknown."""
-        column = self.stored.column("labels").combine_chunks()
-        labels = column.flatten().to_numpy(zero_copy_only=False).reshape(len(self), len(self.label_names))
+        parts = [batch.column(0).flatten().to_numpy(zero_copy_only=False) for batch in self.stored.batches(["labels"])]
+        labels = np.concatenate(parts).reshape(len(self), len(self.label_names))
         return labels if rows is None else labels[np.asarray(rows, dtype=np.int64)]
 
     def reports(self, rows: Rows | None = None) -> list[str]:
@@ -185,9 +197,8 @@ class Corpus:
                 f"corpus {self.path} has no reports, so nothing can be said of their similarity; give a corpus of film-report pairs"
             )
         if name not in self._taught:
-            reports = Reports(self.reports(), self.labels(), self.label_names, self.column("true_findings"))
-            studies = np.array(self.column("study_id"))
-            self._taught[name] = teach(self.path / "teachers", name, reports, studies, self.rows("train"), self.fingerprint)
+            reports = Reports(self.stored.values("report"), self.labels(), self.label_names, self.stored.values("true_findings"))
+            self._taught[name] = teach(self.path / "teachers", name, reports, self.study_numbers, self.rows("train"), self.fingerprint)
         return self._taught[name]
 
     @cached_property
@@ -208,7 +219,7 @@ class Corpus:
 
     def warm(self, teacher: str) -> None:
         """Open all that `batch` needs."""
-        _ = self.stored, self.tokens, self._keys, self.teacher(teacher)
+        _ = self.stored.cell("image", 0), self.tokens, self._keys, self.teacher(teacher)
 
     def batch(
         self, rows: Rows, teacher: str = "tfidf", rng: np.random.Generator | None = None, shuffle: bool = True, shorten: float = 0.0

@@ -1,20 +1,25 @@
-"""The last stage of a build: one numbering of the rows, keys, tokenizer, tokens, teachers; `corpus.json` says that all is there."""
+"""The last stage of a build: one numbering of the rows, keys, tokenizer, tokens, teachers; `corpus.json` says that all is there.
+
+Every step goes through the stored rows a batch at a time. What stays of a row meanwhile is a few numbers in NumPy arrays.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sista.corpus.disk import read_json, write_array, write_bytes, write_json
+from sista.corpus.disk import read_json, whole_file, write_array, write_json
+from sista.corpus.equal import distinct, same_as
 from sista.corpus.keys import report_keys, truth_keys
 from sista.corpus.rows import LeftOut
-from sista.corpus.splits import refuse_leaks
+from sista.corpus.splits import refuse_leaks, split_numbers
 from sista.corpus.stored import StoredRows
 from sista.corpus.study import SPLITS
 from sista.corpus.tokenizer import ReportTokenizer, load_tokenizer, train_tokenizer
@@ -25,40 +30,37 @@ FORMAT = 2
 
 
 def finish(
-    out: Path, settings: dict[str, Any], fingerprint: str, parts: Sequence[Path], left_out: list[LeftOut], teachers: Sequence[str]
+    out: Path, settings: dict[str, Any], fingerprint: str, parts: Sequence[Path], left_out: Iterable[LeftOut], teachers: Sequence[str]
 ) -> dict[str, Any]:
     """Complete the corpus in `out`; what is there already is not made again. Returns the content of `corpus.json`."""
     file = out / "corpus.json"
     if not file.exists():
         everything = StoredRows(parts)
-        kept, doubled = _distinct(everything)
-        left_out = [*left_out, *doubled]
-        write_bytes(out / "left_out.csv", _as_csv(left_out))
+        film_twice, other_subject = _unusable(*(everything.values(name) for name in ("film_id", "study_id", "subject_id")))
+        doubled = _named(everything, film_twice, other_subject)
+        reasons = _write_left_out(out / "left_out.csv", chain(left_out, doubled))
+        kept = np.flatnonzero(~(film_twice | other_subject))
+        if not len(kept):
+            counts = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
+            raise SistaError(f"archive {settings['archive']}: no usable study ({counts}). See {out / 'left_out.csv'} for each.")
         rows = StoredRows(parts, kept)
-        if not len(rows):
-            reasons = ", ".join(f"{reason}: {count}" for reason, count in count_reasons(left_out).items())
-            raise SistaError(f"archive {settings['archive']}: no usable study ({reasons}). See {out / 'left_out.csv'} for each.")
-        splits = rows.column("split").to_pylist()
-        refuse_leaks(rows.column("subject_id").to_pylist(), splits, f"archive {settings['archive']}")
-        reports = rows.column("report").to_pylist()
+        subjects, reports, splits = rows.values("subject_id"), rows.values("report"), split_numbers(rows.values("split"))
+        refuse_leaks(subjects, splits, f"archive {settings['archive']}")
         write_array(out / "rows.npy", kept)
-        keys = np.stack(
-            [report_keys(reports, rows.column("study_id").to_pylist()), truth_keys(rows.column("true_findings").to_pylist())], axis=1
-        )
-        write_array(out / "keys.npy", keys)
-        tokenizer = _tokenizer(
-            out, settings["tokenizer"], [text for text, split in zip(reports, splits, strict=True) if split == "train"] or reports
-        )
-        TokenStore.from_texts(reports, tokenizer).save(out / "tokens.arrow")
+        keys = [report_keys(reports, rows.values("study_id")), truth_keys(rows.values("true_findings"))]
+        write_array(out / "keys.npy", np.stack(keys, axis=1))
+        train = splits == SPLITS.index("train")
+        tokenizer = _tokenizer(out, settings["tokenizer"], compress(reports, train) if train.any() else reports)
+        TokenStore.from_texts(reports, tokenizer, scratch=out).save(out / "tokens.arrow")
         summary = {
             **settings,
             "fingerprint": fingerprint,
             "parts": [part.name for part in parts],
-            "rows": len(rows),
-            "splits": {split: splits.count(split) for split in SPLITS},
-            "subjects": len(set(rows.column("subject_id").to_pylist())),
-            "left_out": len(left_out),
-            "reasons": count_reasons(left_out),
+            "rows": len(kept),
+            "splits": {split: int((splits == number).sum()) for number, split in enumerate(SPLITS)},
+            "subjects": distinct(same_as(subjects)),
+            "left_out": sum(reasons.values()),
+            "reasons": reasons,
             "max_pieces": MAX_PIECES,
             "tokenizer": {"name": settings["tokenizer"], "pieces": len(tokenizer), "fingerprint": tokenizer.fingerprint},
         }
@@ -70,29 +72,53 @@ def finish(
     return read_json(file)
 
 
-def count_reasons(left_out: Sequence[LeftOut]) -> dict[str, int]:
+def count_reasons(left_out: Iterable[LeftOut]) -> dict[str, int]:
     """How many were left out for each reason, particulars after ": " aside; the commonest first."""
     return dict(Counter(entry.reason.split(": ")[0] for entry in left_out).most_common())
 
 
-def _distinct(rows: StoredRows) -> tuple[np.ndarray, list[LeftOut]]:
-    """The rows whose film id is new and whose study id belongs to one subject; the others as left out."""
-    films: set[str] = set()
-    owner: dict[str, str] = {}
-    kept, left_out = [], []
-    columns = [rows.column(name).to_pylist() for name in ("film_id", "study_id", "subject_id", "source")]
-    for row, (film, study, subject, source) in enumerate(zip(*columns, strict=True)):
-        if film in films:
-            left_out.append(LeftOut(study, film, source, "film id used before"))
-        elif owner.setdefault(study, subject) != subject:
-            left_out.append(LeftOut(study, film, source, "study id of another subject"))
+def _unusable(films: Iterable[str], studies: Iterable[str], subjects: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row, in turn: whether a usable row before it has its film id; else, whether a subject before it has its study id."""
+    film, study, subject = same_as(films), same_as(studies), same_as(subjects)
+    used, owner = np.zeros(len(film), dtype=bool), np.full(len(film), -1)
+    film_twice, other_subject = np.zeros((2, len(film)), dtype=bool)
+    for row in range(len(film)):
+        if used[film[row]]:
+            film_twice[row] = True
+        elif owner[study[row]] not in (-1, subject[row]):
+            other_subject[row] = True
         else:
-            films.add(film)
-            kept.append(row)
-    return np.array(kept, dtype=np.int64), left_out
+            used[film[row]], owner[study[row]] = True, subject[row]
+    return film_twice, other_subject
 
 
-def _tokenizer(out: Path, name: str | None, texts: list[str]) -> ReportTokenizer:
+def _named(rows: StoredRows, film_twice: np.ndarray, other_subject: np.ndarray) -> Iterator[LeftOut]:
+    """What `_unusable` found, as rows that are left out."""
+    unusable = np.flatnonzero(film_twice | other_subject)
+    if len(unusable):
+        columns = (StoredRows(rows.parts, unusable).values(name) for name in ("study_id", "film_id", "source"))
+        for row, study, film, source in zip(unusable, *columns, strict=True):
+            yield LeftOut(study, film, source, "film id used before" if film_twice[row] else "study id of another subject")
+
+
+def _write_left_out(path: Path, left_out: Iterable[LeftOut]) -> dict[str, int]:
+    """Write the table; returns the counts of the reasons."""
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("study_id", "film", "source", "reason"))
+
+        def written() -> Iterator[LeftOut]:
+            for entry in left_out:
+                writer.writerow((entry.study_id, entry.film, entry.source, entry.reason))
+                yield entry
+
+        reasons = count_reasons(written())
+        text.detach()
+    return reasons
+
+
+def _tokenizer(out: Path, name: str | None, texts: Iterable[str]) -> ReportTokenizer:
     tokenizer = train_tokenizer(texts) if name is None else load_tokenizer(name)
     tokenizer.save(out / "tokenizer")
     return tokenizer
@@ -104,11 +130,3 @@ def _teach(out: Path, teachers: Sequence[str]) -> None:
     corpus = Corpus.open(out)
     for name in teachers:
         corpus.teacher(name)
-
-
-def _as_csv(left_out: Sequence[LeftOut]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("study_id", "film", "source", "reason"))
-    writer.writerows((entry.study_id, entry.film, entry.source, entry.reason) for entry in left_out)
-    return text.getvalue().encode()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image
 
 from sista.corpus.corpus import Corpus
@@ -19,7 +18,7 @@ DOWN, ACROSS = 8, 9  # a thumbnail, as the difference hash needs it
 FAR = 6.0  # robust standard deviations (of the median absolute deviation) from the median that make an outlier
 # quantity: (least distance from the median that counts, decimals shown); without it a corpus of equal films would have outliers
 _LEAST = {"brightness": (25.0, 0), "contrast": (15.0, 0), "aspect": (0.25, 2)}
-_BLOCK = 65536  # films at a time in arithmetic on all of them
+_BLOCK = 8192  # films at a time in arithmetic on all of them
 _UNLIKE = -0.3  # correlation with the mean film below which a film is unlike all others, most often inverted
 
 
@@ -40,15 +39,11 @@ class FilmScan:
 
 def stored_films(corpus: Corpus) -> Iterator[tuple[int, dict[str, Any]]]:
     """(row, its image bytes, source_width and source_height) in order of the rows, one part mapped at a time: memory stays flat."""
-    kept, row, start = np.load(corpus.path / "rows.npy"), 0, 0
-    for name in corpus.facts["parts"]:
-        with pa.memory_map(str(corpus.path / "studies" / name)) as file:
-            for batch in pa.ipc.open_stream(file):
-                while row < len(kept) and kept[row] < start + len(batch):
-                    place = int(kept[row]) - start
-                    yield row, {key: batch.column(key)[place] for key in ("image", "source_width", "source_height", "film_id")}
-                    row += 1
-                start += len(batch)
+    names, row = ("image", "source_width", "source_height", "film_id"), 0
+    for batch in corpus.stored.batches(names):
+        for place in range(len(batch)):
+            yield row, {name: batch.column(name)[place] for name in names}
+            row += 1
 
 
 def scan_films(corpus: Corpus) -> FilmScan:

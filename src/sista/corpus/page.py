@@ -50,7 +50,7 @@ def write_page(file: Path, corpus: Corpus, result: Mapping[str, Any], far: Mappi
             [(label, *(f"{n:,}" for n in row.values())) for label, row in result["labels"].items()],
         ),
         "<h2>Words per report</h2>",
-        _histogram([len(word_spans(report)) for report in corpus.reports()]),
+        _histogram(np.fromiter((len(word_spans(report)) for report in corpus.stored.values("report")), dtype=np.int64)),
         "<h2>Duplicates</h2>",
         _table(
             ("what", "within a split", "across splits", "examples"),
@@ -79,8 +79,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + f"</tr>{body}</table>"
 
 
-def _histogram(lengths: Sequence[int], bins: int = 12) -> str:
-    counts, edges = np.histogram(lengths, bins=min(bins, max(lengths, default=0) + 1))
+def _histogram(lengths: np.ndarray, bins: int = 12) -> str:
+    counts, edges = np.histogram(lengths, bins=min(bins, int(lengths.max(initial=0)) + 1))
     widest = max(1, int(counts.max()))
     rows = "".join(
         f"<tr><td>{int(np.ceil(low))} to {int(high)}</td><td style='text-align:left'>"
@@ -93,11 +93,11 @@ def _histogram(lengths: Sequence[int], bins: int = 12) -> str:
 def _films(corpus: Corpus, rows: Sequence[int]) -> str:
     cards = []
     for row in rows:
+        name, split, view, report = (corpus.stored.cell(key, row).as_py() or "" for key in ("film_id", "split", "view", "report"))
         image = f"<img alt='' src='data:image/png;base64,{_png(corpus, row)}'>" if corpus.has_films else "<span></span>"
         cards.append(
-            f"<div class=film>{image}<div><b>{html.escape(str(corpus.column('film_id')[row]))}</b> "
-            f"<small>{html.escape(corpus.column('split')[row])} {html.escape(corpus.column('view')[row] or '')}</small><br>"
-            f"{html.escape(corpus.column('report')[row] or '')}</div></div>"
+            f"<div class=film>{image}<div><b>{html.escape(name)}</b> <small>{html.escape(split)} {html.escape(view)}</small><br>"
+            f"{html.escape(report)}</div></div>"
         )
     return f"<div class=films>{''.join(cards)}</div>"
 

@@ -137,15 +137,18 @@ def write_parts(job: PartJob, workers: int, engine: str = "processes") -> Iterat
             raise
 
 
-def left_out_of(job: PartJob) -> list[LeftOut]:
-    """What all parts left out, in the order of the archive."""
-    return [LeftOut(**entry) for part in range(job.count()) for entry in read_json(job.path(part).with_suffix(".json"))["left_out"]]
+def left_out_of(job: PartJob) -> Iterator[LeftOut]:
+    """What all parts left out, in the order of the archive; one part's summary is read at a time."""
+    for part in range(job.count()):
+        yield from (LeftOut(**entry) for entry in read_json(job.path(part).with_suffix(".json"))["left_out"])
 
 
 def digest_of(job: PartJob) -> str:
     """SHA-256 over the digests of all parts."""
-    digests = [read_json(job.path(part).with_suffix(".json"))["sha256"] for part in range(job.count())]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+    whole = hashlib.sha256()
+    for part in range(job.count()):
+        whole.update(read_json(job.path(part).with_suffix(".json"))["sha256"].encode())
+    return whole.hexdigest()
 
 
 _job: PartJob | None = None

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from sista.corpus.equal import same_as
 from sista.corpus.study import SPLITS
 from sista.errors import SistaError
 
@@ -21,15 +24,19 @@ def split_of(subject_id: str, fractions: Sequence[float] = (0.8, 0.1, 0.1), salt
     return SPLITS[0] if place < fractions[0] else SPLITS[1] if place < fractions[0] + fractions[1] else SPLITS[2]
 
 
-def refuse_leaks(subjects: Iterable[str], splits: Iterable[str], where: str) -> None:
-    """Raise a SistaError that names the subjects which stand in two splits of `where`."""
-    seen: dict[str, str] = {}
-    leaks: dict[str, None] = {}
-    for subject, split in zip(subjects, splits, strict=True):
-        if seen.setdefault(subject, split) != split:
-            leaks[subject] = None
-    if leaks:
-        names = ", ".join(list(leaks)[:5]) + (f" and {len(leaks) - 5} more" if len(leaks) > 5 else "")
+def split_numbers(splits: Iterable[str]) -> np.ndarray:
+    """The place [N] int8 of each split in `SPLITS`."""
+    return np.fromiter((SPLITS.index(split) for split in splits), dtype=np.int8)
+
+
+def refuse_leaks(subjects: Sequence[str], splits: np.ndarray, where: str) -> None:
+    """Raise a SistaError that names the subjects which stand in two splits of `where`. splits: the `split_numbers` of the rows."""
+    same = same_as(subjects)
+    rows = np.flatnonzero(splits != splits[same])
+    if len(rows):
+        _, first = np.unique(same[rows], return_index=True)
+        leaks = rows[np.sort(first)]
+        names = ", ".join(subjects[int(row)] for row in leaks[:5]) + (f" and {len(leaks) - 5} more" if len(leaks) > 5 else "")
         raise SistaError(
             f"{where}: {len(leaks)} subject(s) in more than one split: {names}. "
             "Give all studies of a subject the same split, or leave the split column out and let sista draw it per subject."

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from sista.corpus.disk import read_json, write_array, write_json
-from sista.corpus.teachers import Reports, file_stem, make_teacher
+from sista.corpus.growing import GrowingArray
+from sista.corpus.teachers import Reports, Teacher, file_stem, make_teacher
 from sista.corpus.teachers.calibration import calibrate
+
+_AT_ONCE = 4096  # reports whose vectors are made at a time
 
 
 class Taught:
@@ -30,7 +33,7 @@ class Taught:
 
     def __call__(self, share: float) -> float:
         if share not in self.cut_offs:
-            made = calibrate(self.vectors[self._train], self._studies[self._train], (share,))
+            made = calibrate(self.vectors, self._studies, (share,), rows=self._train)
             self.cut_offs |= made.cut_offs
             self.realised |= made.realised
         return self.cut_offs[share]
@@ -53,15 +56,16 @@ def has_taught(folder: Path, name: str) -> bool:
 def teach(folder: Path, name: str, reports: Reports, studies: np.ndarray, train: np.ndarray, fingerprint: str) -> Taught:
     """Open a teacher's vectors, or compute them from the corpus' reports and keep them.
 
-    studies: [N] study ids. train: rows of the train split, on which a teacher is fitted and calibrated; without any, all rows.
+    studies: [N] study ids, or a number for each. train: rows of the train split, on which a teacher is fitted and calibrated; without any,
+    all rows.
     """
     stem = file_stem(name)
     vectors_file, facts_file = folder / f"{stem}.npy", folder / f"{stem}.json"
     train = train if len(train) else np.arange(len(reports))
     facts = read_json(facts_file) if has_taught(folder, name) else None
     if facts is None or facts["fingerprint"] != fingerprint:
-        vectors = make_teacher(name).fit(reports.take(train)).vectors(reports)
-        made = calibrate(vectors[train], studies[train])
+        vectors = _vectors(make_teacher(name).fit(reports.take(train)), reports, folder.parent)
+        made = calibrate(vectors, studies, rows=train)
         facts = {
             "name": name,
             "fingerprint": fingerprint,
@@ -74,3 +78,13 @@ def teach(folder: Path, name: str, reports: Reports, studies: np.ndarray, train:
         write_array(vectors_file, vectors)
         write_json(facts_file, facts)
     return Taught(name, np.load(vectors_file, mmap_mode="r"), studies, train, facts)
+
+
+def _vectors(teacher: Teacher, reports: Reports, scratch: Path) -> np.ndarray:
+    """The vectors of all reports; block by block in a nameless file of the folder `scratch`, where the teacher allows it."""
+    if not getattr(teacher, "by_row", False):
+        return teacher.vectors(reports)
+    flat = GrowingArray("<f4", scratch)
+    for some in reports.blocks(_AT_ONCE):
+        flat.append(teacher.vectors(some))
+    return flat.array().reshape(len(reports), -1)

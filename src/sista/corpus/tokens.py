@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 from sista.corpus.disk import whole_file
+from sista.corpus.equal import same_as
+from sista.corpus.growing import GrowingArray
 from sista.corpus.labeller import mentions, place_spans, severity_spans
 from sista.corpus.lexicon import BY_NAME
 from sista.corpus.negation import polarity
@@ -83,47 +86,33 @@ class TokenStore:
         self.pad_id, self.cls_id, self.sep_id = (int(specials[name]) for name in ("pad", "cls", "sep"))
 
     @classmethod
-    def from_texts(cls, texts: Sequence[str], tokenizer: ReportTokenizer, max_pieces: int = MAX_PIECES) -> TokenStore:
-        """Cut reports (or prompts) into at most `max_pieces` pieces, special tokens included, ending with a whole word."""
-        number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        unique = list(number)
-        cut: dict[str, list[np.ndarray]] = {name: [np.zeros(0, kind)] for name, kind in _COLUMNS.items()}
-        sizes = np.zeros((2, len(unique)), dtype=np.int64)  # pieces and words of each distinct text
-        for start in range(0, len(unique), _AT_ONCE):
-            some = unique[start : start + _AT_ONCE]
-            done = [
-                report_tokens(text, ids, offsets, max_pieces) for text, (ids, offsets) in zip(some, tokenizer.encode(some), strict=True)
-            ]
-            sizes[:, start : start + len(some)] = [len(r.pieces) for r in done], [len(r.word_type) for r in done]
-            for name, kind in _COLUMNS.items():  # flat at once: one array per report and column would take ten times the memory
-                cut[name].append(np.concatenate([getattr(r, name) for r in done]).astype(kind, copy=False))
-        order = np.fromiter((number[text] for text in texts), dtype=np.int64, count=len(texts))
-        flat = {}
-        for name in _COLUMNS:
-            lengths = sizes[0 if name.startswith("piece") else 1]
-            flat[name] = _in_order(np.concatenate(cut.pop(name)), lengths, order)
-        pieces, words = (np.concatenate([[0], np.cumsum(lengths[order])]) for lengths in sizes)
+    def from_texts(
+        cls, texts: Sequence[str], tokenizer: ReportTokenizer, max_pieces: int = MAX_PIECES, scratch: Path | None = None
+    ) -> TokenStore:
+        """Cut reports (or prompts) into at most `max_pieces` pieces, special tokens included, ending with a whole word.
+
+        Equal texts are cut once. With `scratch`, a folder, the tokens lie there in nameless files, and memory holds numbers of texts only.
+        """
+        same = same_as(texts)
+        new = same == np.arange(len(same))
+        lengths, flat = _cut(compress(texts, new), tokenizer, max_pieces, scratch)
+        if not new.all():
+            lengths, flat = _in_order(lengths, flat, (np.cumsum(new) - 1)[same], scratch)
+        pieces, words = (np.concatenate([[0], np.cumsum(some)]) for some in lengths)
         ids_ = {
             "pad": str(tokenizer.pad_id),
             "cls": str(tokenizer.cls_id),
             "sep": str(tokenizer.sep_id),
             "fingerprint": tokenizer.fingerprint,
         }
-        return cls(flat, pieces, words, ids_)
+        return cls({name: values.array() for name, values in flat.items()}, pieces, words, ids_)
 
     def save(self, path: Path) -> None:
         """Write the Arrow file."""
         metadata = {"fingerprint": self.fingerprint, "pad": str(self.pad_id), "cls": str(self.cls_id), "sep": str(self.sep_id)}
-        arrays = [
-            pa.ListArray.from_arrays(
-                pa.array(self._piece_offsets if "piece" in name else self._word_offsets, pa.int32()), pa.array(self._flat[name])
-            )
-            if self._piece_offsets[-1] < 2**31 - 1
-            else pa.LargeListArray.from_arrays(
-                pa.array(self._piece_offsets if "piece" in name else self._word_offsets, pa.int64()), pa.array(self._flat[name])
-            )
-            for name in _COLUMNS
-        ]
+        lists, kind = (pa.ListArray, pa.int32()) if self._piece_offsets[-1] < 2**31 - 1 else (pa.LargeListArray, pa.int64())
+        pieces, words = pa.array(self._piece_offsets, kind), pa.array(self._word_offsets, kind)
+        arrays = [lists.from_arrays(pieces if name.startswith("piece") else words, pa.array(self._flat[name])) for name in _COLUMNS]
         batch = pa.record_batch(arrays, names=list(_COLUMNS)).replace_schema_metadata(metadata)
         with whole_file(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
             writer.write_batch(batch)
@@ -155,12 +144,33 @@ class TokenStore:
         return collate_tokens(reports, self.pad_id, self.cls_id, self.sep_id)
 
 
-def _in_order(flat: np.ndarray, lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Stretches of a flat array (`lengths` end to end) in another order, some perhaps several times."""
-    if len(order) == len(lengths) and np.array_equal(order, np.arange(len(order))):
-        return flat
-    starts, chosen = np.cumsum(lengths) - lengths, lengths[order]
-    return flat[np.repeat(starts[order] - (np.cumsum(chosen) - chosen), chosen) + np.arange(chosen.sum())]
+def _cut(
+    texts: Iterable[str], tokenizer: ReportTokenizer, max_pieces: int, scratch: Path | None
+) -> tuple[np.ndarray, dict[str, GrowingArray]]:
+    """The tokens of different texts, end to end, and how many pieces and words each has: [2, N] int32."""
+    flat = {name: GrowingArray(kind, scratch) for name, kind in _COLUMNS.items()}
+    texts, lengths = iter(texts), [np.zeros((2, 0), np.int32)]
+    while some := list(islice(texts, _AT_ONCE)):
+        done = [report_tokens(text, ids, offsets, max_pieces) for text, (ids, offsets) in zip(some, tokenizer.encode(some), strict=True)]
+        lengths.append(np.array([[len(r.pieces) for r in done], [len(r.word_type) for r in done]], np.int32))
+        for name, values in flat.items():
+            values.append(np.concatenate([getattr(r, name) for r in done]))
+    return np.concatenate(lengths, axis=1), flat
+
+
+def _in_order(
+    lengths: np.ndarray, flat: dict[str, GrowingArray], order: np.ndarray, scratch: Path | None
+) -> tuple[np.ndarray, dict[str, GrowingArray]]:
+    """The same for texts in another order, some perhaps several times."""
+    result = {}
+    for name, values in flat.items():
+        sizes, whole = lengths[0 if name.startswith("piece") else 1].astype(np.int64), values.array()
+        starts, result[name] = np.cumsum(sizes) - sizes, GrowingArray(_COLUMNS[name], scratch)
+        for begin in range(0, len(order), _AT_ONCE):
+            some = order[begin : begin + _AT_ONCE]
+            chosen = sizes[some]
+            result[name].append(whole[np.repeat(starts[some] - (np.cumsum(chosen) - chosen), chosen) + np.arange(chosen.sum())])
+    return lengths[:, order], result
 
 
 def report_tokens(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], max_pieces: int = MAX_PIECES) -> ReportTokens:

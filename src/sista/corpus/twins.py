@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+
+from sista.corpus.equal import first_equal
 
 DISTANCE = 3  # bits of 64 in which the hashes of near-duplicate films may differ; four bands of 16 bits find every such pair
 MOST = 50_000  # pairs that are looked at more closely
@@ -63,37 +65,46 @@ def _close(hashes: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, np.n
                 yield bucket[start + i], bucket[start + j]
 
 
-def near_texts(texts: Sequence[str], groups: Sequence[int]) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
-    """Which of N different texts have a near twin in their own group and which in another: bool [N], bool [N], and the pairs that said so.
+def near_texts(texts: Sequence[str], groups: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which of N different texts have a near twin in their own group and which in another: bool [N], bool [N], and the pairs [P, 2] int64
+    that said so.
 
     groups [N]: bits, for a text may stand in several groups. Digits count as equal. Each text is compared with its few neighbours in each
-    band, so that a thousand texts alike cost no million comparisons; every one of them still finds a twin.
+    band, so that a thousand texts alike cost no million comparisons; every one of them still finds a twin. Of a text 200 bytes are kept;
+    those that are compared are looked up in `texts` again.
     """
     within, across = np.zeros(len(texts), bool), np.zeros(len(texts), bool)
-    pairs: list[tuple[int, int]] = []
+    pairs = array("q")
     minima = np.zeros((len(texts), _BANDS * _ROWS), dtype=np.uint32)
     for place, text in enumerate(texts):
         minima[place] = _minhash(text)
     triples = lru_cache(maxsize=4096)(lambda place: frozenset(_triples(texts[place])))
     for band in range(_BANDS):
-        buckets: defaultdict[bytes, list[int]] = defaultdict(list)
-        for place, row in enumerate(minima[:, _ROWS * band : _ROWS * (band + 1)]):
-            buckets[row.tobytes()].append(place)
-        for bucket in buckets.values():
+        for bucket in _buckets(minima[:, _ROWS * band : _ROWS * (band + 1)]):
             for number, second in enumerate(bucket):
                 for first in bucket[max(0, number - _NEIGHBOURS) : number]:
-                    same = bool(groups[first] & groups[second])
-                    other = groups[first] != groups[second] or groups[first].bit_count() > 1
+                    one, two = int(groups[first]), int(groups[second])
+                    same, other = bool(one & two), one != two or one.bit_count() > 1
                     if (not same or within[[first, second]].all()) and (not other or across[[first, second]].all()):
                         continue
                     if (minima[first] == minima[second]).mean() < _GUESS:
                         continue
                     a, b = triples(first), triples(second)
                     if len(a & b) >= ALIKE_TEXT * len(a | b):
-                        pairs.append((first, second))
+                        pairs.extend((first, second))
                         within[[first, second]] |= same
                         across[[first, second]] |= other
-    return within, across, pairs
+    return within, across, np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def _buckets(rows: np.ndarray) -> Iterator[list[int]]:
+    """The places of equal rows, where there are two or more, in the order of their first."""
+    first = first_equal(np.ascontiguousarray(rows).view(f"S{rows.shape[1] * rows.itemsize}")[:, 0])
+    order = np.argsort(first, kind="stable")
+    edges = np.flatnonzero(np.diff(first[order], prepend=-1, append=-1))
+    for begin, end in pairwise(edges.tolist()):
+        if end - begin > 1:
+            yield order[begin:end].tolist()
 
 
 def _triples(text: str) -> list[str]:

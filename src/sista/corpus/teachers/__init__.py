@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 
+from sista.corpus.stored import StoredColumn
 from sista.errors import SistaError, nearest
 
 
@@ -27,18 +29,36 @@ class Reports:
         return len(self.texts)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Reports:
-        """Some of the rows."""
-        truth = self.true_findings
+        """Some of the rows; ascending ones, where the texts lie on disk."""
+        index, truth = np.asarray(rows, dtype=np.int64), self.true_findings
         return Reports(
-            [self.texts[i] for i in rows],
-            None if self.labels is None else self.labels[np.asarray(rows, dtype=np.int64)],
+            _some(self.texts, index),
+            None if self.labels is None else self.labels[index],
             self.label_names,
-            None if truth is None else [truth[i] for i in rows],
+            None if truth is None else _some(truth, index),
         )
+
+    def blocks(self, size: int) -> Iterator[Reports]:
+        """All of it in order, so many entries at a time; what lies on disk is read once."""
+        texts, truth = iter(self.texts), None if self.true_findings is None else iter(self.true_findings)
+        for start in range(0, len(self), size):
+            yield Reports(
+                list(islice(texts, size)),
+                None if self.labels is None else self.labels[start : start + size],
+                self.label_names,
+                None if truth is None else list(islice(truth, size)),
+            )
+
+
+def _some(values: Sequence[Any], rows: np.ndarray) -> Sequence[Any]:
+    return values.take(rows) if isinstance(values, StoredColumn) else [values[row] for row in rows.tolist()]
 
 
 class Teacher(Protocol):
-    """Learns what it needs from the reports of the train split, then gives any report an L2-normalised float32 vector."""
+    """Learns what it needs from the reports of the train split, then gives any report an L2-normalised float32 vector.
+
+    `by_row`, where it is there and true, says that a vector depends on its own report alone, so that blocks of reports may be asked for.
+    """
 
     def fit(self, reports: Reports | Sequence[str]) -> Teacher: ...
 

@@ -25,14 +25,20 @@ class Calibration:
 
 
 def calibrate(
-    vectors: np.ndarray, studies: Sequence[str] | np.ndarray, shares: Sequence[float] = SHARES, pairs: int = PAIRS, seed: int = 0
+    vectors: np.ndarray,
+    studies: Sequence[str] | np.ndarray,
+    shares: Sequence[float] = SHARES,
+    pairs: int = PAIRS,
+    seed: int = 0,
+    rows: np.ndarray | None = None,
 ) -> Calibration:
-    """Cut-offs for L2-normalised `vectors` [N, R], over pairs of rows whose `studies` differ.
+    """Cut-offs for L2-normalised `vectors` [N, R], over pairs of rows whose `studies` differ. rows: those that count, else all.
 
     All pairs when there are no more than `pairs` of them, else a sample with replacement and a fixed seed. A cut-off lies 1e-5 below the
     similarity of the pair that completes its share, and is to be used with `>=`.
     """
-    left, right = sample_pairs(studies, pairs, seed)
+    rows = np.arange(len(vectors)) if rows is None else rows
+    left, right = (rows[side] for side in sample_pairs(np.asarray(studies)[rows], pairs, seed))
     if not len(left):
         return Calibration(dict.fromkeys(shares, 1.0), dict.fromkeys(shares, 0.0), 0)
     similarity = np.sort(pair_similarity(vectors, left, right))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,14 +17,15 @@ class LabelTeacher:
     places always from the rules. Vectors [N, F + 2]: F features of the train split, "normal", and "only features never seen".
     """
 
+    by_row = True
+
     def fit(self, reports: Reports | Sequence[str]) -> LabelTeacher:
         seen = {feature for row in _features(as_reports(reports)) for feature in row}
         self._columns = {feature: number for number, feature in enumerate(sorted(seen))}
         return self
 
     def vectors(self, reports: Reports | Sequence[str]) -> np.ndarray:
-        rows = _features(as_reports(reports))
-        return multi_hot(rows, self._columns)
+        return multi_hot(list(_features(as_reports(reports))), self._columns)
 
 
 class RuleTeacher(LabelTeacher):
@@ -59,8 +60,7 @@ def place_features(placed: Sequence[str] | frozenset[str]) -> set[str]:
     return features
 
 
-def _features(reports: Reports) -> list[set[str]]:
-    result = []
+def _features(reports: Reports) -> Iterator[set[str]]:
     for row, text in enumerate(reports.texts):
         placed = label_report(text).placed
         labels = None if reports.labels is None else reports.labels[row]
@@ -71,7 +71,6 @@ def _features(reports: Reports) -> list[set[str]]:
                 if value in (1, -1) and n.lower() not in ("no finding", "no_finding")
             }
             lower = {name.lower() for name in named}
-            result.append(named | place_features(frozenset(entry for entry in placed if entry.split("/")[0] in lower)))
+            yield named | place_features(frozenset(entry for entry in placed if entry.split("/")[0] in lower))
         else:
-            result.append(place_features(placed))
-    return result
+            yield place_features(placed)

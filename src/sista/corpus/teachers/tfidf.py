@@ -6,8 +6,8 @@ Raw TF-IDF is a poor judge of radiology reports: normal reports differ by their 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -26,16 +26,17 @@ class _Svd:
     def __init__(self, rank: int) -> None:
         self.rank = rank
 
-    def fit(self, documents: Sequence[list[str]]) -> None:
+    def fit(self, documents: Iterable[list[str]]) -> None:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self.svd = None
-        filled = [document for document in documents if document]
-        self.tfidf = TfidfVectorizer(analyzer=_grams, sublinear_tf=True) if filled else None
+        filled = filter(None, documents)
+        first = next(filled, None)
+        self.tfidf = None if first is None else TfidfVectorizer(analyzer=_grams, sublinear_tf=True)
         if self.tfidf is None:
             return
-        matrix = self.tfidf.fit_transform(filled)
+        matrix = self.tfidf.fit_transform(chain([first], filled))
         if matrix.shape[1] > self.rank:
             with np.errstate(invalid="ignore"):  # equal documents have no variance to explain
                 self.svd = TruncatedSVD(self.rank, random_state=_SEED, n_iter=7).fit(matrix)
@@ -54,11 +55,13 @@ class Tfidf:
     [N, R + 2]: R of the SVD, one for "normal", one for reports whose statements were never seen in training.
     """
 
+    by_row = True
+
     def __init__(self, rank: int = 128) -> None:
         self._svd = _Svd(rank)
 
     def fit(self, reports: Reports | Sequence[str]) -> Tfidf:
-        self._svd.fit([statements(text) for text in as_reports(reports).texts])
+        self._svd.fit(statements(text) for text in as_reports(reports).texts)
         return self
 
     def vectors(self, reports: Reports | Sequence[str]) -> np.ndarray:
@@ -73,11 +76,13 @@ class Tfidf:
 class RawTfidf:
     """TF-IDF of all words of a report, those in the scope of a negation marked ("no_effusion"). For comparison."""
 
+    by_row = True
+
     def __init__(self, rank: int = 128) -> None:
         self._svd = _Svd(rank)
 
     def fit(self, reports: Reports | Sequence[str]) -> RawTfidf:
-        self._svd.fit([marked_words(text) for text in as_reports(reports).texts])
+        self._svd.fit(marked_words(text) for text in as_reports(reports).texts)
         return self
 
     def vectors(self, reports: Reports | Sequence[str]) -> np.ndarray:
