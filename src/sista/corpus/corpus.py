@@ -222,13 +222,19 @@ class Corpus:
         _ = self.stored.cell("image", 0), self.tokens, self._keys, self.teacher(teacher)
 
     def batch(
-        self, rows: Rows, teacher: str = "tfidf", rng: np.random.Generator | None = None, shuffle: bool = True, shorten: float = 0.0
+        self,
+        rows: Rows,
+        teacher: str = "tfidf",
+        rng: np.random.Generator | None = None,
+        shuffle: bool = True,
+        shorten: float = 0.0,
+        films: Rows | None = None,
     ) -> Batch:
         """The tensors of these rows. With `rng` the sentences of each report come in a random order (`shuffle`), and of a share
-        (`shorten`) of the reports only some sentences come."""
+        (`shorten`) of the reports only some sentences come. films: the rows whose films are read, by default all."""
         index = np.asarray(rows, dtype=np.int64)
         return Batch(
-            images=self.films(index),
+            images=self.films(index if films is None else films),
             **self.tokens.collate(index, rng, shuffle, shorten),
             teacher=torch.from_numpy(np.asarray(self.teacher(teacher).vectors[index], dtype=np.float32)),
             report_key=torch.from_numpy(self.report_keys(index)),

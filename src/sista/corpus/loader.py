@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 
 import numpy as np
-import torch
 
 from sista.corpus.batch import Batch
 from sista.corpus.corpus import Corpus
@@ -75,14 +74,7 @@ class PairLoader:
         """The batch of a global step."""
         index = np.asarray(self.all_rows_of(step) if rows is None else rows, dtype=np.int64)
         rng = np.random.default_rng([self.seed, step, 0, 1])
-        return Batch(
-            images=self.corpus.films(self._own(index)),
-            **self.corpus.tokens.collate(index, rng, self.shuffle_sentences, self.shorten),
-            teacher=torch.from_numpy(np.asarray(self.corpus.teacher(self.teacher).vectors[index], dtype=np.float32)),
-            report_key=torch.from_numpy(self.corpus.report_keys(index)),
-            truth_key=torch.from_numpy(self.corpus.truth_keys(index)),
-            rows=torch.from_numpy(index.copy()),
-        )
+        return self.corpus.batch(index, self.teacher, rng, self.shuffle_sentences, self.shorten, films=self._own(index))
 
     def _own(self, rows: np.ndarray) -> np.ndarray:
         share = self.batch_size // self.world
