@@ -8,6 +8,7 @@ films are those of read_films.py. To a crop, one thread, all in turn:
 
 sista                `Corpus.films`: uint8 batch [B,1,256,256], ready for augmentation, which happens on the device
 sista, cropped       and a random 224 px crop of each
+sista, pgm           the same two from a corpus built with --image_format pgm (not where --data is given)
 MGCA from 256 px     cv2.imread, resize to 256 px (nothing to do), pad, PIL RGB, RandomCrop(224), ToTensor, Normalize; collated float32
 PIL from 256 px      Image.open, RGB, Resize(256), RandomCrop(224), ToTensor, Normalize; collated float32
 ... full size        the same from files of 2,544 x 3,056, as the peers read them in every epoch
@@ -75,7 +76,7 @@ def cropped(corpus: Corpus, rows: np.ndarray, rng: np.random.Generator) -> Tenso
     return torch.stack([film[:, y : y + CROP, x : x + CROP] for film, (y, x) in zip(films, corners, strict=True)])
 
 
-def to_a_crop(corpus: Corpus, folder: Path, batch: int, full: int, rounds: int) -> dict[str, Any]:
+def to_a_crop(corpus: Corpus, plain: Corpus | None, folder: Path, batch: int, full: int, rounds: int) -> dict[str, Any]:
     """Films a second of every way, one thread."""
     rows, rng = np.arange(batch) % len(corpus), np.random.default_rng(0)
     data = [bytes(corpus.stored.cell("image", int(row)).as_buffer()) for row in rows]
@@ -96,6 +97,11 @@ def to_a_crop(corpus: Corpus, folder: Path, batch: int, full: int, rounds: int) 
     ways: dict[str, tuple[int, Callable[[], Any]]] = {
         "sista": (batch, lambda: corpus.films(rows)),
         "sista, cropped": (batch, lambda: cropped(corpus, rows, rng)),
+        **(
+            {}
+            if plain is None
+            else {"sista, pgm": (batch, lambda: plain.films(rows)), "sista, pgm, cropped": (batch, lambda: cropped(plain, rows, rng))}
+        ),
         "MGCA from 256 px": (batch, lambda: torch.stack([by_mgca(path) for path in small])),
         "PIL from 256 px": (batch, lambda: torch.stack([by_pil(path) for path in small])),
         "MGCA from full size": (full, lambda: torch.stack([by_mgca(path) for path in large])),
@@ -193,13 +199,15 @@ def main() -> None:
         if place is None:
             place = Path(folder) / "corpus"
             build(Phantom(given.films, size=SIZE), place, progress=False)
+            build(Phantom(given.films, size=SIZE), Path(folder) / "pgm", image_format="pgm", progress=False)
         corpus = Corpus.open(place)
+        plain = Corpus.open(Path(folder) / "pgm") if given.data is None else None
         corpus.warm("tfidf")
         result: dict[str, Any] = {**facts(device), "corpus": repr(corpus), "precision": precision}
         threads = torch.get_num_threads()
         cv2.setNumThreads(1)
         torch.set_num_threads(1)
-        result["one thread"] = to_a_crop(corpus, Path(folder), given.batch, given.full, given.rounds)
+        result["one thread"] = to_a_crop(corpus, plain, Path(folder), given.batch, given.full, given.rounds)
         table(
             "to a crop, one thread",
             ["films/s", "best", "times MGCA from 256 px", "times MGCA from full size"],

@@ -110,7 +110,11 @@ def test_resize_keeps_aspect_and_makes_the_long_side() -> None:
 
 def test_encoding_is_deterministic_and_png_lossless() -> None:
     assert encode_film(GRAY) == encode_film(GRAY.copy())
-    np.testing.assert_array_equal(decode_film(encode_film(GRAY, "png")), GRAY)
+    for lossless in ("png", "pgm"):
+        np.testing.assert_array_equal(decode_film(memoryview(encode_film(GRAY, lossless))), GRAY)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode_film(GRAY[:, :7], "pgm")))), GRAY[:, :7])
+    with pytest.raises(OSError, match="bytes for"):
+        decode_film(encode_film(GRAY, "pgm")[:-1])
     assert np.abs(decode_film(encode_film(GRAY)).astype(int) - GRAY).max() <= 6
     mask = GRAY > 100
     read = decode_film(encode_film(mask))

@@ -41,7 +41,7 @@ def build(
         archive: an archive (`Phantom(count=3000)`), or its name with `options`.
         out: a new folder, or that of the same build interrupted.
         size: long side of the stored films in pixels; by default the phantom's own size, else 256.
-        image_format: jpeg (quality 95) or png (lossless).
+        image_format: jpeg (quality 95), png (lossless), or pgm (not compressed: read several times faster, several times the room).
         workers: processes that read films; by default one per core.
         tokenizer: a transformers name or folder, a tokenizer.json or a vocab.txt; by default one is trained on the train split.
         teachers: report similarities to compute at once: tfidf (default), tfidf-raw, labels, rules, oracle, hf:NAME; others are computed

@@ -13,7 +13,7 @@ from typing import Any
 from sista.corpus.disk import read_json, write_json
 from sista.corpus.finish import FORMAT, finish
 from sista.corpus.parts import PartJob, digest_of, left_out_of, write_parts
-from sista.corpus.radiograph import Display
+from sista.corpus.radiograph import IMAGE_FORMATS, Display
 from sista.corpus.rows import RowSettings
 from sista.corpus.splits import split_of
 from sista.corpus.study import Archive
@@ -48,7 +48,7 @@ def build_corpus(
         archive: the data set as released.
         out: a new folder, or that of the same build interrupted.
         size: long side of the stored films, in pixels.
-        image_format: "jpeg" (quality 95) or "png" (lossless).
+        image_format: "jpeg" (quality 95), "png" (lossless) or "pgm" (not compressed: read several times faster, several times the room).
         workers: processes that read films; by default one per core. With ray: the most tasks at a time; by default all its cores.
         engine: "processes" of this machine, or "ray" (extra `ray`): the cluster that `ray.init` finds, else one started here. Every
             machine must be able to read the archive's files by the same paths; only this process writes to `out`.
@@ -68,7 +68,7 @@ def build_corpus(
         The content of `corpus.json`: counts, settings, fingerprint.
     """
     out = Path(out)
-    _require("image_format", image_format, ("jpeg", "png"))
+    _require("image_format", image_format, IMAGE_FORMATS)
     _require("views", views, ("frontal", "all"))
     _require("engine", engine, ("processes", "ray"))
     _require("on_error", on_error, ("skip", "refuse"))

@@ -126,10 +126,10 @@ class Corpus:
         """The films uint8 [B,1,S,S], decoded, in the middle of a black square."""
         if not self.has_films:
             raise SistaError(f"corpus {self.path} holds reports only; build it with the archive's films")
-        films = torch.zeros(len(rows), 1, self.size, self.size, dtype=torch.uint8)
-        for film, row in zip(films, rows, strict=True):
+        films = np.zeros((len(rows), 1, self.size, self.size), dtype=np.uint8)
+        for film, row in zip(films[:, 0], rows, strict=True):
             try:
-                pixels = torch.from_numpy(decode_film(memoryview(self.stored.cell("image", int(row)).as_buffer())).copy())
+                pixels = decode_film(memoryview(self.stored.cell("image", int(row)).as_buffer()))
             except OSError as error:
                 name = self.stored.cell("film_id", int(row)).as_py()
                 raise SistaError(
@@ -137,8 +137,8 @@ class Corpus:
                 ) from None
             height, width = pixels.shape
             top, left = (self.size - height) // 2, (self.size - width) // 2
-            film[:, top : top + height, left : left + width] = pixels
-        return films
+            film[top : top + height, left : left + width] = pixels
+        return torch.from_numpy(films)
 
     def regions(self, row: int) -> tuple[Region, ...]:
         """Where the findings of a row are, in pixels of the square film that `films` gives; masks bool [S,S] where known."""

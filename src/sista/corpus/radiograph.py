@@ -203,8 +203,11 @@ def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(image) >= 128
 
 
+IMAGE_FORMATS = ("jpeg", "png", "pgm")
+
+
 def encode_film(pixels: np.ndarray, image_format: str = "jpeg") -> bytes:
-    """An 8-bit film as JPEG (quality 95) or PNG (lossless); equal pixels give equal bytes. Boolean masks become 1-bit PNG."""
+    """An 8-bit film as JPEG (quality 95), PNG (lossless) or PGM (as it is); equal pixels, equal bytes. Boolean masks become 1-bit PNG."""
     buffer = io.BytesIO()
     if pixels.dtype == bool:
         Image.fromarray(pixels).save(buffer, "PNG", optimize=False)
@@ -212,11 +215,21 @@ def encode_film(pixels: np.ndarray, image_format: str = "jpeg") -> bytes:
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=6)
     elif image_format == "jpeg":
         Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
+    elif image_format == "pgm":
+        buffer.write(b"P5\n%d %d\n255\n" % pixels.shape[::-1])
+        buffer.write(np.ascontiguousarray(pixels, dtype=np.uint8))
     else:
-        raise ValueError(f"image_format {image_format!r}: expected 'jpeg' or 'png'")
+        raise ValueError(f"image_format {image_format!r}: expected one of {', '.join(IMAGE_FORMATS)}")
     return buffer.getvalue()
 
 
 def decode_film(data: bytes | memoryview) -> np.ndarray:
-    """The pixels [H, W] of an encoded film (uint8) or mask (bool)."""
+    """The pixels [H, W] of an encoded film (uint8) or mask (bool). Those of a PGM are a view of `data`."""
+    if data[:3] == b"P5\n":
+        header = bytes(data[:32]).split(b"\n", 3)
+        width, height = map(int, header[1].split())
+        start = sum(map(len, header[:3])) + 3
+        if len(data) != start + width * height:
+            raise OSError(f"{len(data) - start} bytes for {width} x {height} pixels")
+        return np.frombuffer(data, np.uint8, width * height, start).reshape(height, width)
     return np.asarray(Image.open(io.BytesIO(data)))
