@@ -2,8 +2,9 @@
 
     python benchmarks/real_tables.py --data data --out runs/real
 
-Reads `covid/` and `hannover/` (lung masks), `nih/` (labels, and the opacity boxes of the RSNA challenge) and `kermany/` (normal, bacterial or
-viral), each with an `images.csv` that has image, patient_id and split. Nothing is copied: `films` beside the tables is a link to the data.
+Reads `covid/` and `hannover/` (lung masks), `nih/` (labels, and the opacity boxes of the RSNA challenge) and `kermany/` (normal,
+bacterial, viral), each with an `images.csv` that has image, patient_id and split. Nothing is copied: `films` beside the tables is a link
+to the data.
 """
 
 from __future__ import annotations

@@ -217,7 +217,7 @@ def encode_film(pixels: np.ndarray, image_format: str = "jpeg") -> bytes:
         Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
     elif image_format == "pgm":
         buffer.write(b"P5\n%d %d\n255\n" % pixels.shape[::-1])
-        buffer.write(np.ascontiguousarray(pixels, dtype=np.uint8))
+        buffer.write(pixels.astype(np.uint8).tobytes())
     else:
         raise ValueError(f"image_format {image_format!r}: expected one of {', '.join(IMAGE_FORMATS)}")
     return buffer.getvalue()
