@@ -20,7 +20,6 @@ from sista.metrics.result import checksum, plain, write_run
 from sista.models.backbone import Backbone, open_backbone
 from sista.models.precision import autocast, choose_device, choose_precision
 from sista.protocols.label_shares import share_rows
-from sista.protocols.registry import protocol_named
 from sista.transfer.classify_head import HEADS, LOSSES, HeadSettings, fit_head
 from sista.transfer.classify_labels import Labelled, labelled_films
 from sista.transfer.classify_scores import share_figures
@@ -28,6 +27,7 @@ from sista.transfer.classify_softmax import fit_softmax
 from sista.transfer.fine_tune import TUNES, TuneSettings, film_views, fine_tune
 from sista.transfer.linear_probe import fit_linear_probe
 from sista.transfer.linear_probe_rows import taken
+from sista.transfer.protocol import protocol_facts
 from sista.transfer.result import Scored, classification_columns, share_name, transfer_facts
 from sista.transfer.shares import share_plan
 
@@ -81,7 +81,7 @@ def classify(
         blank: what a label that nobody gave counts as: unknown, or negative (the CheXpert protocol).
         multi_class: the labels are classes, of which each film has exactly one; films with none or several are left out and counted.
         sensitivity: thresholds find this share of the positives on valid; by default they maximise F1.
-        protocol: the published protocol that the corpus was split by, to be written down.
+        protocol: the published protocol that the corpus was split by; its sizes, known defects and published scores then stand beside.
         image_size: side of the films in pixels; by default the encoder's.
         untrained: the same architecture with fresh weights instead, as a floor.
         cache: a folder where features are kept by encoder and films, for the next run.
@@ -96,11 +96,11 @@ def classify(
     shares, draws = share_plan(shares, draws, cheap=mode == "linear")
     softmax = _softmax(loss, multi_class)
     minibatch, tune = _settings(head, minibatch, recipe, tune)
-    named = protocol_named(protocol).name if protocol is not None else None
     if sensitivity is not None and not 0 < sensitivity <= 1:
         raise SistaError(f"sensitivity is {sensitivity}; expected more than 0 and at most 1")
     corpus = Corpus.open(data)
     films = labelled_films(corpus, labels, uncertain, blank, multi_class)
+    beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")})
     chosen = choose_device(device)
     exact = choose_precision(precision, chosen)
     backbone = open_backbone(model, image_size=image_size, untrained=untrained, seed=seed)
@@ -131,7 +131,7 @@ def classify(
         raise SistaError(next(iter(refused.values())))
     result = {
         **transfer_facts("classify", model, backbone, corpus, films.rows, films.splits),
-        "protocol": named,
+        **beside,
         "films": {**{split: len(films.of(split)) for split in ("train", "valid", "test")}, "left_out": films.left_out},
         "labels": list(films.names),
         "multi_class": multi_class,

@@ -20,6 +20,7 @@ from sista.models.precision import choose_device, choose_precision
 from sista.transfer.detect_boxes import found_boxes, targets_of, true_boxes
 from sista.transfer.detect_heads import Detector
 from sista.transfer.detect_scores import detection_scores
+from sista.transfer.protocol import protocol_facts
 from sista.transfer.result import detection_columns, libraries, share_name, transfer_facts
 from sista.transfer.segment_fit import FitSettings, Fitted, fit
 from sista.transfer.segment_targets import Annotated, annotated, training_positions
@@ -44,6 +45,7 @@ def detect(
     views: ViewSettings = ViewSettings(rotation=5.0),  # noqa: B008
     validation_films: int = 1000,
     protocol_boxes: int = 10,
+    protocol: str | None = None,
     untrained: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -70,6 +72,7 @@ def detect(
         views: how training films and their boxes are moved together.
         validation_films: at most so many films of the valid split pick the epoch.
         protocol_boxes: boxes a film in the protocol's mAP (10 for RSNA, 20 for Object-CXR).
+        protocol: the published protocol that the corpus was split by; its sizes, known defects and published scores then stand beside.
         untrained: the same architecture with fresh weights instead, as a floor.
         seed: of the draws, the head, the order of the films, and fresh weights.
         device: auto, cpu, cuda or cuda:N.
@@ -81,6 +84,7 @@ def detect(
     shares, draws = share_plan(shares, draws)
     corpus = Corpus.open(data)
     films = annotated(corpus, findings)
+    beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")})
     chosen = choose_device(device)
     backbone = open_backbone(model, image_size=image_size, untrained=untrained, seed=seed)
     work = Detection(corpus, films, backbone.encoder, head, tune, width, fit, views, chosen, choose_precision(precision, chosen))
@@ -101,6 +105,7 @@ def detect(
         per_share[share_name(share)] = {**scores, "draws": fitted}
     result = {
         **transfer_facts("detect", model, backbone, corpus, films.rows, films.splits),
+        **beside,
         "films": {**{split: len(films.of(split)) for split in ("train", "valid", "test")}, "left_out": films.left_out},
         "findings": list(films.findings),
         "head": head,

@@ -18,6 +18,7 @@ from sista.models.backbone import open_backbone
 from sista.models.image_encoder import ImageEncoder
 from sista.models.precision import autocast, choose_device, choose_precision
 from sista.transfer.decoders import Segmenter, choose_decoder
+from sista.transfer.protocol import protocol_facts
 from sista.transfer.result import libraries, segmentation_columns, share_name, transfer_facts
 from sista.transfer.segment_fit import FitSettings, Fitted, fit
 from sista.transfer.segment_scores import Floats, dice_on_positives, finding_scores, macro_dice, pixel_counts, validation_score
@@ -40,6 +41,7 @@ def segment(
     views: ViewSettings = ViewSettings(),  # noqa: B008
     validation_films: int = 1000,
     protocol_batch: int = 16,
+    protocol: str | None = None,
     untrained: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -65,6 +67,7 @@ def segment(
         views: how training films and their masks are moved together.
         validation_films: at most so many films of the valid split pick the epoch.
         protocol_batch: films a batch in the protocol's average of averages (16 for RSNA, 8 for SIIM).
+        protocol: the published protocol that the corpus was split by; its sizes, known defects and published scores then stand beside.
         untrained: the same architecture with fresh weights instead, as a floor.
         seed: of the draws, the head, the order of the films, and fresh weights.
         device: auto, cpu, cuda or cuda:N.
@@ -76,6 +79,7 @@ def segment(
     shares, draws = share_plan(shares, draws)
     corpus = Corpus.open(data)
     films = annotated(corpus, findings)
+    beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")})
     chosen = choose_device(device)
     backbone = open_backbone(model, image_size=image_size, untrained=untrained, seed=seed)
     choose_decoder(decoder, backbone.encoder)
@@ -103,6 +107,7 @@ def segment(
         }
     result = {
         **transfer_facts("segment", model, backbone, corpus, films.rows, films.splits),
+        **beside,
         "films": {**{split: len(films.of(split)) for split in ("train", "valid", "test")}, "left_out": films.left_out},
         "findings": list(films.findings),
         "decoder": choose_decoder(decoder, backbone.encoder),
