@@ -31,13 +31,21 @@ ARCHIVES = {
         "made by the command itself",
         "pre-train, classify, segment, detect, ground, retrieve",
     ),
+    "phantom-v1": Entry(
+        "sista.archives.phantom.v1",
+        "PhantomV1",
+        "the frozen test bed of procedural studies, in five parts (docs/phantom.md)",
+        "Apache-2.0, as sista",
+        "made by the command itself",
+        "compare methods: pre-train, classify, segment, detect, ground, retrieve",
+    ),
     "table": Entry(
         "sista.archives.table",
         "Table",
         "your own films and reports: a CSV, Parquet or JSON-lines table",
         "yours",
         "yours",
-        "pre-train, retrieve; with label columns classify",
+        "pre-train, retrieve; with label columns classify; with masks or boxes segment, detect, ground",
     ),
     "folder": Entry(
         "sista.archives.folder",

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from sista.archives.phantom import Phantom
+from sista.archives.phantom.findings import DEVICES
+from sista.archives.phantom.phrases import WORDINGS
 from sista.archives.phantom.study import tight_box
 from sista.errors import SistaError
 
@@ -146,3 +148,29 @@ def test_the_shifted_site_looks_different():
     assert grain(shifted) > 1.15 * grain(main)
     assert {study.scanner for study in main}.isdisjoint({study.scanner for study in shifted})
     assert len({study.scanner for study in main}) >= 4
+
+
+def test_reports_may_leave_findings_out() -> None:
+    """Not affirmed, and not denied by name; the film and the truth stay, and without omissions nothing is other than before."""
+    plain, silent = Phantom(300, seed=4), Phantom(300, seed=4, omissions=0.5)
+    left_out = said = 0
+    for index in range(300):
+        one, other = plain.report(index), silent.report(index)
+        findings = plain.case(index).visit.findings
+        assert set(one.phrases) == {f.name for f in findings}
+        gone = {f for f in findings if f.name not in other.phrases}
+        assert not any(f.label in DEVICES for f in gone)
+        left_out += len(gone)
+        said += sum(f.label not in DEVICES for f in findings) - len(gone)
+        assert all(phrase in other.text for phrase in other.phrases.values())
+        for label in {f.label for f in gone}:
+            wordings = WORDINGS[label]
+            text = other.text.lower()
+            denied = [f"no {noun}" in text for noun in wordings.absent]
+            assert not any(denied), (label, other.text)
+    assert left_out == pytest.approx(said, rel=0.2)
+    assert plain.describe() == {k: v for k, v in silent.describe().items() if k != "omissions"}
+    study = next(silent[i] for i in range(300) if len(silent.report(i).phrases) < len(silent.case(i).visit.findings))
+    assert len(study.true_findings or ()) > len(silent.report(int(study.study_id[-6:])).phrases)
+    with pytest.raises(SistaError, match="omissions=1"):
+        Phantom(3, omissions=1)

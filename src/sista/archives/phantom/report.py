@@ -129,10 +129,19 @@ def _groups(draws: Draws, findings: Sequence[Finding]) -> list[list[Finding]]:
     return groups
 
 
-def write_report(draws: Draws, findings: Sequence[Finding], change: Mapping[str, str], has_prior: bool, view: str) -> Report:
-    """Findings and impression in random words and order."""
+def write_report(
+    draws: Draws, findings: Sequence[Finding], change: Mapping[str, str], has_prior: bool, view: str, omissions: float = 0.0
+) -> Report:
+    """Findings and impression in random words and order.
+
+    omissions: the share of findings, devices aside, that the reader has missed: not denied by name either, but lungs may be called clear.
+    """
+    there = {f.label for f in findings}
+    if omissions:
+        findings = [f for f in findings if f.label in DEVICES or not draws.chance(omissions)]
     present = {f.label for f in findings}
-    absent = [label for label in LABELS if label not in present]
+    absent = [label for label in LABELS if label not in there]
+    change = {label: outcome for label, outcome in change.items() if label in present or label not in there}
     disease = present - DEVICES
     spoken: dict[str, str] = {}
     body: list[str] = []
@@ -154,10 +163,10 @@ def write_report(draws: Draws, findings: Sequence[Finding], change: Mapping[str,
             absent = [name for name in absent if name != label]
     if not disease & {"consolidation", "nodule", "mass", "atelectasis", "edema", "pleural effusion", "pneumothorax"} and draws.chance(0.65):
         body.append(draws.choice(phrases.CLEAR_LUNGS))
-    if "cardiomegaly" not in present and draws.chance(0.5):
+    if "cardiomegaly" not in there and draws.chance(0.5):
         body.append(draws.choice(phrases.NORMAL_HEART))
         absent = [name for name in absent if name != "cardiomegaly"]
-    if "pleural effusion" not in present and draws.chance(0.2):
+    if "pleural effusion" not in there and draws.chance(0.2):
         body.append(draws.choice(phrases.CLEAR_ANGLES))
     body += _denials(draws, absent, draws.weighted((1, 2, 3, 4, 5), (0.1, 0.25, 0.3, 0.2, 0.15)))
     for _ in range(draws.weighted((0, 1, 2, 3), (0.25, 0.35, 0.25, 0.15))):

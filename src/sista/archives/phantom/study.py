@@ -48,7 +48,8 @@ class Phantom:
     """`count` procedural studies. Study i is a pure function of (seed, i, size, site), whatever `count` is.
 
     size: pixels a side, 64 to 1024; the patient, the findings and the report do not depend on it. site: "main", or "shifted" for a second
-    hospital with other patients, scanners, grain and shading. Raises SistaError for anything else.
+    hospital with other patients, scanners, grain and shading. omissions: the share of findings, devices aside, that are on the film and in
+    the truth but not in the report. Raises SistaError for anything else.
 
     `Study.change` is keyed by label ("nodule": "worse"); `Study.true_findings` and `Region.finding` are "label/side/zone". A quarter of
     the studies follow up the study before them; `subject_id` keeps a subject's studies together when they are split.
@@ -57,7 +58,7 @@ class Phantom:
     name = "phantom"
     label_names = LABELS
 
-    def __init__(self, count: int, seed: int = 0, size: int = 128, site: str = "main") -> None:
+    def __init__(self, count: int, seed: int = 0, size: int = 128, site: str = "main", omissions: float = 0.0) -> None:
         if count < 1:
             raise SistaError(f"phantom count={count}: at least 1 study is needed; give how many studies to make, such as 3000")
         if seed < 0:
@@ -66,7 +67,9 @@ class Phantom:
             raise SistaError(f"phantom size={size}: films are {SMALLEST} to {LARGEST} pixels a side; 128 is usual")
         if site not in SITES:
             raise SistaError(f"phantom site={site!r} is unknown: {nearest(site, SITES)}")
-        self.count, self.seed, self.size, self.site = count, seed, size, site
+        if not 0 <= omissions < 1:
+            raise SistaError(f"phantom omissions={omissions}: a share of the findings, from 0 to less than 1")
+        self.count, self.seed, self.size, self.site, self.omissions = count, seed, size, site, omissions
         self._key = (seed, sorted(SITES).index(site))
 
     def __len__(self) -> int:
@@ -77,7 +80,8 @@ class Phantom:
 
     def describe(self) -> dict:
         """The settings that determine every study."""
-        return {"archive": self.name, "revision": REVISION, "count": self.count, "seed": self.seed, "size": self.size, "site": self.site}
+        settings = {"revision": REVISION, "count": self.count, "seed": self.seed, "size": self.size, "site": self.site}
+        return {"archive": self.name, **settings, **({"omissions": self.omissions} if self.omissions else {})}
 
     def __getitem__(self, index: int) -> Study:
         """Study number `index`, made on the spot."""
@@ -91,11 +95,11 @@ class Phantom:
         for finding, mask in zip(now.findings, rendered.masks, strict=True):
             x, y, width, height = tight_box(mask)
             if width:
-                regions.append(Region(finding.name, x, y, width, height, report.phrases[finding.name], mask))
+                regions.append(Region(finding.name, x, y, width, height, report.phrases.get(finding.name, ""), mask))
         present = {f.label for f in now.findings}
         return Study(
             study_id=name,
-            subject_id=self.study_id(now.subject).replace("phantom", "subject"),
+            subject_id=self.subject_id(now.subject),
             report=report.text,
             films=(Film(name + "-1", rendered.film, case.pose.view, tuple(regions)),),
             labels={label: float(label in present) for label in LABELS},
@@ -112,6 +116,10 @@ class Phantom:
         site = "" if self.site == "main" else f"{self.site}-"
         return f"phantom-{site}{self.seed}-{index:06d}"
 
+    def subject_id(self, number: int) -> str:
+        """ "subject-0-000123"."""
+        return self.study_id(number).replace("phantom", "subject")
+
     def case(self, index: int) -> Case:
         """Patient, pose, scanner and findings of a study, without drawing it."""
         now = visit(self._key, index)
@@ -123,7 +131,7 @@ class Phantom:
         """The report of a study with the phrase of each finding; no film is drawn."""
         case = case or self.case(index)
         draws = Draws(*self._key, index, REPORT, block=96)
-        return write_report(draws, case.visit.findings, case.visit.change, case.visit.has_prior, case.pose.view)
+        return write_report(draws, case.visit.findings, case.visit.change, case.visit.has_prior, case.pose.view, self.omissions)
 
     def render(self, index: int, case: Case | None = None, without: str | None = None) -> Rendered:
         """The film and masks of a study; `without` names a finding ("edema/both/") to leave out, all else being equal."""
