@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -127,9 +128,10 @@ def _detections(columns: Sequence[str], mine: Frames, theirs: Frames, names_of_r
 
 
 def _precision(draws: Sequence[Sequence[Matches]], levels: slice) -> Statistic:
+    held = [[replace(label, hit=label.hit[levels]) for label in draw] for draw in draws]
+
     def of(weights: Floats) -> Floats:
-        each = [[average_precision(label, weights)[levels].mean(axis=0) for label in draw] for draw in draws]
-        return np.mean(each, axis=(0, 1))
+        return np.mean([[average_precision(label, weights).mean(axis=0) for label in draw] for draw in held], axis=(0, 1))
 
     return of
 
