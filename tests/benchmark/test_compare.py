@@ -94,6 +94,9 @@ def test_segmenters_are_compared_by_finding_and_by_the_mean_of_the_findings(tmp_
     found = compare(*runs, ["dice@0.1", "dice/mass@0.1"], resamples=50)["metrics"]
     assert found["dice/mass@0.1"]["a"] == pytest.approx(np.nanmean(dice["mass"][0][4:]))
     assert found["dice@0.1"]["b"] == pytest.approx(np.mean([np.nanmean(values[1][4:]) for values in dice.values()]))
+    alone = [write(tmp_path / f"{run}1", 1, task="segment", **{"value/dice/mass": dice["mass"][k]}) for k, run in enumerate("ab")]
+    found = compare(*alone, ["dice@0.1", "dice/mass@0.1"], resamples=50)["metrics"]
+    assert found["dice@0.1"] == found["dice/mass@0.1"]
 
 
 def test_detectors_are_compared_by_average_precision(tmp_path):

@@ -91,8 +91,7 @@ def _means(columns: Sequence[str], mine: Frames, theirs: Frames) -> dict[str, Pa
             result[name.removeprefix("value/")] = Pair(left, right, len(known))
     for group in dict.fromkeys(name.rpartition("/")[0] for name in result if "/" in name):
         parts = [pair for name, pair in result.items() if name.rpartition("/")[0] == group]
-        if len(parts) > 1:
-            result[group] = Pair(_mean_of([pair.left for pair in parts]), _mean_of([pair.right for pair in parts]), parts[0].rows)
+        result[group] = Pair(_mean_of([pair.left for pair in parts]), _mean_of([pair.right for pair in parts]), parts[0].rows)
     return result
 
 
