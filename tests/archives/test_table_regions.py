@@ -55,6 +55,10 @@ def test_masks_and_boxes(table: Path) -> None:
     again = pickle.loads(pickle.dumps(archive))
     assert again[3].films[0].regions == regions[3]
     assert archive.describe()["boxes"] != archive.describe()["content"]
+    assert (archive.describe()["films_with_boxes"], archive.describe()["boxes_of_unknown_films"]) == (3, 0)
+    with (table.parent / "boxes.csv").open("a") as file:
+        file.write("z.png,opacity,1,1,1,1\n")
+    assert Table(table, boxes=table.parent / "boxes.csv").describe()["boxes_of_unknown_films"] == 1
 
 
 def test_they_reach_a_corpus(table: Path, tmp_path: Path) -> None:

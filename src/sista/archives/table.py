@@ -146,7 +146,7 @@ class Table:
             "age_column": self._age,
             "sex_column": self._sex,
             **({"masks": self._masks} if self._masks else {}),
-            **({"boxes": hashlib.sha256(self._boxes_table.read_bytes()).hexdigest()} if self._boxes_table else {}),
+            **self._describe_boxes(),
             "content": self._digest,
         }
 
@@ -181,7 +181,9 @@ class Table:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_frame", "_groups", "_digest", "_boxes")}
+        return {
+            key: value for key, value in self.__dict__.items() if key not in ("_frame", "_groups", "_digest", "_boxes", "_unknown_boxes")
+        }
 
     @cached_property
     def _frame(self) -> pd.DataFrame:
@@ -206,6 +208,12 @@ class Table:
             groups.setdefault(_text(value) or f"row {position + 1}", []).append(position)
         return list(groups.items())
 
+    def _describe_boxes(self) -> dict[str, Any]:
+        if self._boxes_table is None:
+            return {}
+        content = hashlib.sha256(self._boxes_table.read_bytes()).hexdigest()
+        return {"boxes": content, "films_with_boxes": len(self._boxes) - self._unknown_boxes, "boxes_of_unknown_films": self._unknown_boxes}
+
     def _regions(self, row: pd.Series, film: str) -> tuple[Region, ...]:
         cells = {finding: _text(row[column]) for finding, column in self._masks.items()}
         return table_regions(cells, film, self.image_root, self._masks, self._boxes)
@@ -228,9 +236,16 @@ class Table:
         raise SistaError(f"{self.table}: no column {column!r}: {nearest(column, columns)}. Name the right one with its ..._column setting.")
 
     def _check_boxes(self) -> None:
-        strange = [film for film in self._boxes if film not in set(map(_text, self._frame[self._image]))] if self._boxes_table else []
-        if strange and len(strange) == len(self._boxes):
-            raise SistaError(f"{self._boxes_table}: no image of it, such as {strange[0]!r}, is in column {self._image!r} of {self.table}")
+        if self._boxes and self._unknown_boxes == len(self._boxes):
+            raise SistaError(
+                f"{self._boxes_table}: no image of it, such as {next(iter(self._boxes))!r}, is in column {self._image!r} of {self.table}"
+            )
+
+    @cached_property
+    def _unknown_boxes(self) -> int:
+        """How many images of the table of boxes are no films of this one."""
+        films = set(map(_text, self._frame[self._image]))
+        return sum(film not in films for film in self._boxes)
 
     def _check_values(self) -> None:
         if self._split is not None:

@@ -65,6 +65,8 @@ def mean_difference(runs: Sequence[tuple[Run, Run]], metric: str, split: str = "
     Raises SistaError when a pair has no such metric or is not on the same films. The interval and p know of the test films only, not of
     the seeds.
     """
+    if not runs:
+        raise SistaError("no pair of runs to compare")
     found = []
     for one, other in runs:
         statistics, refused = _statistics(_on_split(one, split), _on_split(other, split), one, other)

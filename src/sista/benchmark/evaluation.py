@@ -14,6 +14,7 @@ from sista.inference.pretrained import PretrainedModel, prompts_of
 from sista.inference.retrieval import retrieval_recall
 from sista.inference.zero_shot import zero_shot_auroc
 from sista.transfer.probe import label_table, probe_features
+from sista.transfer.shares import share_plan
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ def evaluate(
     pooled = np.concatenate([embed_rows(model, corpus, others, texts=False).pooled, test.pooled])
     rows = np.concatenate([others, test.rows])
     macro, per_finding = zero_shot_auroc(model, corpus, test, prompts_of(names))
-    draws = [{0.01: 5, 0.1: 3}.get(share, 1) for share in shares]
-    probes, _ = probe_features(pooled, corpus, rows, label_table(corpus, names)[rows], names, list(shares), draws, seed)
+    parts, draws = share_plan(list(shares), None, cheap=True)
+    probes, _ = probe_features(pooled, corpus, rows, label_table(corpus, names)[rows], names, parts, draws, seed)
     recall = retrieval_recall(corpus, test)
     grounding = ground_regions(model, corpus, test.rows, regions)
     pointing = grounding.summary()

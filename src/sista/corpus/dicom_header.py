@@ -162,7 +162,7 @@ def allowed_text(elements: Any) -> dict[str, str]:
     for keyword, pattern in WHITE_LIST.items():
         try:
             value = str(elements.get(keyword) or "").strip()
-        except Exception:
+        except Exception:  # a damaged element: the film is read all the same, and nothing doubtful is carried over
             continue
         if pattern.fullmatch(value):
             found[keyword] = value

@@ -19,7 +19,7 @@ class MedclipSettings:
     """MedCLIP.
 
     Args:
-        label_temperature: of the labels' cosines in the softmax that makes targets of them; below 1 (the paper's) the targets are sharper.
+        label_temperature: of the labels' cosines in the softmax that makes targets of them; below 1 the targets are sharper.
         temperature: of the logits, at the start.
         learn_temperature: train it, clamped to 0.01 to 1.
     """
@@ -34,8 +34,8 @@ class Medclip(InstanceMethod):
 
     l are multi-hot vectors of findings, so the run needs a teacher of labels; `SistaError` where it is known to be another. Differences:
     the paper mixes films and sentences that have no partner, and matches them by labels alone, here batches are of pairs; its labels are
-    CheXpert's 14, ours have places as well. Report and film of one study, and equal reports, count as cosine 1. The paper writes a cosine,
-    with T_l = 1: nearly flat targets.
+    CheXpert's 14, ours have places as well. Report and film of one study, and equal reports, count as cosine 1. Inferred, for
+    the paper was not at hand: a cosine with T_l = 1, which makes nearly flat targets.
     """
 
     Settings: ClassVar[type] = MedclipSettings

@@ -13,8 +13,8 @@ from torch import nn
 class ConvolutionalStem(PatchEmbed):
     """Patches by strided convolutions with batch norm instead of one large linear step: [B,1,H,W] -> [B,P,D].
 
-    Xiao et al., "Early convolutions help transformers see better" (NeurIPS 2021): a transformer from scratch then takes off within the few
-    hundred steps that a CPU affords; with timm's `vit_tiny_patch16_224` on the same films the loss stays at its start.
+    Xiao et al., "Early convolutions help transformers see better" (NeurIPS 2021): a transformer from scratch then needs fewer steps and is
+    less particular about its learning rate.
     """
 
     def __init__(self, *args: Any, **keywords: Any) -> None:

@@ -138,9 +138,7 @@ def classify(
         "mode": mode,
         "settings": asdict(tune) if mode == "fine-tune" else asdict(minibatch) if head != "lbfgs" else {"penalties": "picked on valid"},
         "seed": seed,
-        "metrics": {
-            f"{name}@{share}": one[name] for share, one in per_share.items() for name in ("auroc", "average_precision", "accuracy", "f1")
-        },
+        "metrics": {name: figure for share, one in per_share.items() for name, figure in _metrics(share, one).items()},
         "per_share": per_share,
         "refused": refused,
         "seconds": round(time.perf_counter() - begin, 1),
@@ -228,6 +226,12 @@ def _tuned(
     )
     history = {"training_loss": tuned.training, "validation_loss": tuned.validation, "best_epoch": tuned.best_epoch}
     return lambda some: tuned.scores(corpus, rows[some], device, precision), history
+
+
+def _metrics(share: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """The main figures of a share: macro, and the AUROC of each label."""
+    macro = {f"{name}@{share}": figures[name] for name in ("auroc", "average_precision", "accuracy", "f1")}
+    return {**macro, **{f"auroc/{label}@{share}": one["auroc"] for label, one in figures["per_label"].items()}}
 
 
 def _constant(films: Labelled, used: NDArray[np.intp]) -> list[str]:

@@ -21,6 +21,7 @@ from sista.models.encode import encode_films
 from sista.models.precision import choose_device, choose_precision
 from sista.transfer.linear_probe import ShareResult, probe_curve
 from sista.transfer.result import classification_columns, share_name
+from sista.transfer.shares import share_plan
 
 
 def probe(
@@ -54,10 +55,7 @@ def probe(
         out: a folder for result.json and predictions.parquet (truth and logits of the valid and test films).
     """
     arguments = dict(locals())
-    shares = shares or [0.01, 0.1, 1.0]
-    draws = draws or [{0.01: 5, 0.1: 3}.get(share, 1 if share >= 1 else 3) for share in shares]
-    if len(draws) != len(shares):
-        raise SistaError(f"{len(draws)} --draws for {len(shares)} --shares; give one number of draws a share")
+    shares, draws = share_plan(shares, draws, cheap=True)
     corpus = Corpus.open(data)
     names = labels or list(corpus.label_names)
     truth = label_table(corpus, names, uncertain)

@@ -1,5 +1,7 @@
 """Grids: checked before they run, done once, resumed, the same tables again, a failed job named and the rest done."""
 
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -13,11 +15,14 @@ import pytest
 import yaml
 from scipy import stats
 
+from sista.archives.build import build
+from sista.archives.phantom import Phantom
 from sista.benchmark.grid import jobs as grid_jobs
 from sista.benchmark.grid.jobs import jobs_of
 from sista.benchmark.grid.run import _stages, benchmark
 from sista.benchmark.grid.settings import read_grid
 from sista.benchmark.grid.table import seed_interval
+from sista.cli import main
 from sista.errors import SistaError
 
 TINY: dict[str, Any] = {
@@ -205,3 +210,69 @@ def test_the_interval_of_seeds() -> None:
     low, high = seed_interval(np.array([0.7, 0.8, 0.9]))
     assert (low, high) == pytest.approx(stats.t.interval(0.95, 2, loc=0.8, scale=stats.sem([0.7, 0.8, 0.9])))
     assert np.isnan(seed_interval(np.array([0.7]))).all()
+
+
+def test_the_commands_do_what_the_grid_does(tmp_path: Path) -> None:
+    """Each line of commands.txt by the command line itself, in order of its stage; then the tables."""
+    grid, out = write(tmp_path, seeds=[0]), tmp_path / "out"
+    benchmark(grid, out, commands=True)
+    lines = [line.split("\t") for line in (out / "commands.txt").read_text().splitlines()]
+    assert {stage for stage, _ in lines} == {"1", "2", "3"}
+    for _, command in sorted(lines, key=lambda line: int(line[0])):
+        assert main(shlex.split(command)[1:]) == 0
+    assert benchmark(grid, out, tables_only=True)["done"] == 7
+    assert benchmark(grid, out, commands=True)["missing"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": {"probe": {"data": "main", "share": [1.0]}}}, r"probe-compact-untrained-0-\w+: arguments of sista probe: .*share"),
+        ({"pretrain": {"data": "main", "optimizer": {"epoch": 1}}}, r"arguments of sista pretrain: .*epoch"),
+        ({"corpora": {"main": {"archive": "phantom", "count": 0}}}, r"corpus 'main': phantom count=0"),
+        ({"corpora": {"main": {"archive": "phantom", "cuont": 9}}}, r"corpus 'main': arguments of sista build: .*cuont"),
+        ({"corpora": {"main": {"path": "nowhere"}}}, r"nowhere"),
+    ],
+)
+def test_arguments_are_looked_at_before_anything_runs(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SistaError, match=message):
+        benchmark(write(tmp_path, **changes), tmp_path / "out")
+    assert not list(tmp_path.rglob("corpus.json"))
+
+
+def test_a_built_corpus_counts_by_what_is_in_it(tmp_path: Path) -> None:
+    names = []
+    for seed in (1, 2):
+        shutil.rmtree(tmp_path / "corpus", ignore_errors=True)
+        build(Phantom(40, seed=seed, size=64), tmp_path / "corpus", progress=False)
+        grid = read_grid(write(tmp_path, corpora={"main": {"path": str(tmp_path / "corpus")}}))
+        names.append({job.folder.name for job in jobs_of(grid, tmp_path / "out")})
+    assert not names[0] & names[1]
+
+
+KILLER = """
+import os
+import signal
+from sista.methods.clip import Clip
+
+class Killer(Clip):
+    def forward(self, *arguments, **named):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_job_that_is_killed_takes_no_other_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "killer_method.py").write_text(KILLER)
+    monkeypatch.syspath_prepend(tmp_path)
+    grid = write(tmp_path, methods={"killer": {"method": "killer_method:Killer"}, "clip": {}}, seeds=[0])
+    with pytest.raises(SistaError, match=r"3 of 7 jobs failed, such as compact-killer-0-\w+: its process was killed"):
+        benchmark(grid, tmp_path / "out", processes=2, threads=1, progress=False)
+    assert len(list((tmp_path / "out" / "tasks").glob("*-clip-*/result.json"))) == 2
+
+
+def test_a_figure_that_is_none_of_films_has_no_paired_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
+    grid = write(tmp_path, tasks={"classify": {"data": "main", "shares": [1.0], "draws": [1], "metrics": ["accuracy@"]}}, seeds=[0])
+    benchmark(grid, tmp_path / "out", threads=1)
+    assert pd.read_csv(tmp_path / "out" / "table.csv").p.isna().all()
+    assert "‡" in (tmp_path / "out" / "table.md").read_text()

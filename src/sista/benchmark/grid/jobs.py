@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ from typing import Any
 import yaml
 
 from sista import __version__
-from sista.benchmark.grid.settings import TASKS, Grid
+from sista.benchmark.grid.calls import function_of, prepare
+from sista.benchmark.grid.settings import Grid
+from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_bytes
 from sista.errors import SistaError
 
@@ -54,36 +55,20 @@ class Job:
         self.config.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(self.config, yaml.safe_dump(held, sort_keys=False).encode())
 
+    def prepare(self) -> Callable[[], Any]:
+        """The call that does it; raises SistaError for arguments that the command does not take."""
+        return prepare(self.verb, self.arguments)
+
     def run(self) -> None:
         """Do it in this process; raises what the command raises."""
-        from jsonargparse import ArgumentError, ArgumentParser
-
-        parser = ArgumentParser(exit_on_error=False)
-        kind = None
-        if self.verb == "build":
-            from sista.archives.build import build as function
-            from sista.archives.registry import archive_class
-
-            kind = archive_class(self.arguments["archive"])
-            parser.add_class_arguments(kind)
-        else:
-            function = _function(self.verb)
-        own = set(inspect.signature(kind).parameters) if kind else set()
-        parser.add_function_arguments(function, skip={"archive", "options", *own} if kind else set())
-        try:
-            given = parser.parse_object({key: value for key, value in self.arguments.items() if key != "archive"})
-            values = parser.instantiate(given).as_dict()
-        except (ArgumentError, TypeError) as error:
-            raise SistaError(f"{self.folder.name}: {' '.join(str(error).split())}") from error
-        if kind:
-            made = kind(**{name: values.pop(name) for name in list(values) if name in own})
-            function(made, **values)
-        else:
-            function(**values)
+        self.prepare()()
 
 
 def jobs_of(grid: Grid, out: Path) -> list[Job]:
-    """All jobs of a grid under `out`: corpora first, then seed by seed the runs, each followed by its tasks."""
+    """All jobs of a grid under `out`: corpora first, then seed by seed the runs, each followed by its tasks.
+
+    Archives are opened, and built corpora looked at, for the hash of what they hold. Raises SistaError for those that are not there.
+    """
     corpora = {name: _corpus(name, spec, out) for name, spec in grid.corpora.items()}
     jobs = [job for job in corpora.values() if isinstance(job, Job)]
     for seed in grid.seeds:
@@ -94,14 +79,19 @@ def jobs_of(grid: Grid, out: Path) -> list[Job]:
     return jobs
 
 
-def _corpus(name: str, spec: Mapping[str, Any], out: Path) -> Job | Path:
+def _corpus(name: str, spec: Mapping[str, Any], out: Path) -> Job | Corpus:
     if "path" in spec:
-        return Path(spec["path"])
-    return _job("build", out / "corpora" / name, dict(spec), (), ("", "", "", -1))
+        return Corpus.open(Path(spec["path"]))
+    folder = out / "corpora" / name
+    try:
+        archive = prepare("build", {**spec, "out": str(folder)}).args[0]
+    except SistaError as error:
+        raise SistaError(f"corpus {name!r}: {error}") from error
+    return _job("build", folder, dict(spec), ("", "", "", -1), archive.describe())
 
 
 def _run(
-    grid: Grid, corpora: Mapping[str, Job | Path], out: Path, key: tuple[str, str, int], of_encoder: Mapping[str, Any], of_method: Any
+    grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, key: tuple[str, str, int], of_encoder: Mapping[str, Any], of_method: Any
 ) -> Job:
     encoder, method, seed = key
     shared = {name: value for name, value in grid.pretrain.items() if name != "data"}
@@ -111,29 +101,34 @@ def _run(
         **_merged(_merged(shared, of_encoder), of_method),
     }
     arguments["run"] = {**arguments.get("run", {}), "seed": seed, "progress": False}
-    return _job("pretrain", out / "runs" / f"{encoder}-{method}-{seed}", arguments, (), ("", *key))
+    return _job("pretrain", out / "runs" / f"{encoder}-{method}-{seed}", arguments, ("", *key))
 
 
-def _task(grid: Grid, corpora: Mapping[str, Job | Path], out: Path, run: Job, name: str, seed: int) -> Job:
+def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, name: str, seed: int) -> Job:
     spec = grid.tasks[name]
     verb = spec.get("task", name)
     arguments = {key: value for key, value in spec.items() if key not in ("task", "metrics")}
     arguments |= {"data": corpora[spec["data"]], "model": run}
-    if "seed" in inspect.signature(_function(verb)).parameters:
+    if "seed" in inspect.signature(function_of(verb)).parameters:
         arguments.setdefault("seed", seed)
     _, encoder, method, _ = run.key
-    return _job(verb, out / "tasks" / f"{name}-{encoder}-{method}-{seed}", arguments, (run,), (name, encoder, method, seed))
+    return _job(verb, out / "tasks" / f"{name}-{encoder}-{method}-{seed}", arguments, (name, encoder, method, seed))
 
 
-def _job(verb: str, folder: Path, arguments: dict[str, Any], before: tuple[Job, ...], key: tuple[str, str, str, int]) -> Job:
-    """Jobs among the arguments become their folders, and their hashes go into this one's."""
-    named = {name: value for name, value in arguments.items() if isinstance(value, Job)}
-    stated = {name: f"job {value.digest}" if isinstance(value, Job) else _plain(value) for name, value in arguments.items()}
-    digest = hashlib.sha256(json.dumps([__version__, verb, stated], sort_keys=True).encode()).hexdigest()
+def _job(verb: str, folder: Path, arguments: dict[str, Any], key: tuple[str, str, str, int], content: Any = None) -> Job:
+    """Jobs and corpora among the arguments become their folders, and their hashes, like `content`, go into this one's."""
+    stated = {name: _identity(value) for name, value in arguments.items()}
+    digest = hashlib.sha256(json.dumps([__version__, verb, stated, content], sort_keys=True, default=str).encode()).hexdigest()
     where = folder.with_name(f"{folder.name}-{digest[:10]}")
-    held = {name: str(value.folder) if isinstance(value, Job) else _plain(value) for name, value in arguments.items()}
-    needs = tuple(dict.fromkeys([*(job.folder for job in named.values()), *(job.folder for job in before)]))
+    held = {name: _plain(value) for name, value in arguments.items()}
+    needs = tuple(value.folder for value in arguments.values() if isinstance(value, Job))
     return Job(verb, where, {**held, "out": str(where)}, needs, digest, key)
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, Job):
+        return f"job {value.digest}"
+    return f"corpus {value.fingerprint}" if isinstance(value, Corpus) else _plain(value)
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,13 +140,11 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
+    """As YAML has it."""
+    if isinstance(value, Job | Corpus):
+        return str(value.folder if isinstance(value, Job) else value.path)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _function(verb: str) -> Any:
-    module, name = (TASKS[verb][0] if verb in TASKS else "sista.training.pretrain:pretrain").split(":")
-    return getattr(importlib.import_module(module), name)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -14,13 +14,14 @@ from sista.benchmark.compare import mean_difference
 from sista.benchmark.grid.jobs import Job
 from sista.benchmark.grid.settings import TASKS, Grid
 from sista.corpus.disk import read_json, write_bytes
-from sista.metrics.interval import Difference
+from sista.errors import SistaError
 from sista.metrics.result import read_run
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KEYS = ("encoder", "method", "task", "metric")
+_NO_TEST = dict.fromkeys(("difference", "difference_low", "difference_high", "p"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -85,26 +86,27 @@ def _summary(grid: Grid, figures: pd.DataFrame, folders: dict[tuple[str, str, st
                     low, high = seed_interval(part.value.to_numpy(float))
                     row = {"encoder": encoder, "method": method, "task": task, "metric": metric, "mean": means[method]}
                     row |= {"low": low, "high": high, "seeds": len(part), "best": method == best}
-                    if method != best:
-                        both = [int(seed) for seed in sorted(set(part.seed) & set(here[here.method == best].seed))]
-                        runs = [[folders[(task, encoder, one, seed)] for seed in both] for one in (str(method), str(best))]
-                        found = _against(runs[0], runs[1], metric, resamples)
-                        row |= {"difference": found.value, "difference_low": found.ci95[0], "difference_high": found.ci95[1], "p": found.p}
-                    rows.append(row)
+                    both = [int(seed) for seed in sorted(set(part.seed) & set(here[here.method == best].seed))]
+                    runs = [[folders[(task, encoder, one, seed)] for seed in both] for one in (str(method), str(best))]
+                    rows.append({**row, **(_NO_TEST if method == best else _against(runs[0], runs[1], metric, resamples))})
     return rows
 
 
-def _against(mine: Sequence[Path], theirs: Sequence[Path], metric: str, resamples: int) -> Difference:
-    """Mean difference over seeds, paired by seed and by film."""
-    return mean_difference([(read_run(a), read_run(b)) for a, b in zip(mine, theirs, strict=True)], metric, resamples=resamples)
+def _against(mine: Sequence[Path], theirs: Sequence[Path], metric: str, resamples: int) -> dict[str, float]:
+    """Mean difference over seeds, paired by seed and by film; NaN where no seed is in both, or the figure is none of films."""
+    try:
+        found = mean_difference([(read_run(a), read_run(b)) for a, b in zip(mine, theirs, strict=True)], metric, resamples=resamples)
+    except SistaError:
+        return _NO_TEST
+    return dict(zip(_NO_TEST, (found.value, *found.ci95, found.p), strict=True))
 
 
 def write_tables(found: Found, out: Path) -> None:
-    """results.csv, summary.csv, table.md and table.tex."""
+    """results.csv, table.csv, table.md and table.tex."""
     write_bytes(out / "results.csv", found.figures.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
     write_bytes(out / "table.csv", found.summary.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
-    for task_encoder, name in ((_markdown, "table.md"), (_latex, "table.tex")):
-        write_bytes(out / name, task_encoder(found).encode())
+    write_bytes(out / "table.md", _markdown(found).encode())
+    write_bytes(out / "table.tex", _latex(found).encode())
 
 
 def main_table(found: Found, encoder: str) -> tuple[list[tuple[str, str]], list[tuple[str, list[dict[str, Any] | None]]]]:
@@ -117,17 +119,19 @@ def main_table(found: Found, encoder: str) -> tuple[list[tuple[str, str]], list[
 
 
 def cell(row: dict[str, Any] | None) -> str:
-    """ "0.812 ± 0.013", the half width of the seeds' interval; "†" where the paired interval against the best holds 0."""
+    """ "0.812 ± 0.013", the half width of the seeds' interval; "†" where the paired interval against the best holds 0, "‡" without one."""
     if row is None:
         return "-"
     half = "" if np.isnan(row["low"]) else f" ± {(row['high'] - row['low']) / 2:.3f}"
-    near = "" if row["best"] or not row["difference_low"] <= 0 <= row["difference_high"] else "†"
+    near = "‡" if np.isnan(row["difference_low"]) else "†" if row["difference_low"] <= 0 <= row["difference_high"] else ""
+    near = "" if row["best"] else near
     return f"{row['mean']:.3f}{half}{near}"
 
 
 NOTE = (
     "Mean over seeds ± half the width of its 95 % t-interval over seeds (training and label draws). Bold: the highest mean of its column. "
-    "†: the paired bootstrap over test subjects (seeds averaged) finds no difference from the bold one at 95 %."
+    "†: the paired bootstrap over test subjects (seeds averaged) finds no difference from the bold one at 95 %; "
+    "‡: there is no such test of this figure."
 )
 
 
@@ -151,7 +155,7 @@ def _latex(found: Found) -> str:
         text.write(f"% {found.grid.name}: {encoder}\n\\begin{{tabular}}{{l{'c' * len(columns)}}}\n\\toprule\nmethod")
         text.write("".join(f" & {_escaped(task)} {_escaped(metric)}" for task, metric in columns) + " \\\\\n\\midrule\n")
         for method, cells in rows:
-            texts = [cell(one).replace("±", "$\\pm$").replace("†", "$^\\dagger$") for one in cells]
+            texts = [cell(one).replace("±", "$\\pm$").replace("†", "$^\\dagger$").replace("‡", "$^\\ddagger$") for one in cells]
             texts = [f"\\textbf{{{shown}}}" if one and one["best"] else shown for shown, one in zip(texts, cells, strict=True)]
             text.write(f"{_escaped(method)} & " + " & ".join(texts) + " \\\\\n")
         text.write("\\bottomrule\n\\end{tabular}\n\n")
