@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import facts, interleave, ratios, summary, table, write
+from measuring import facts, interleave, ratios, run_arguments, summary, table, write
 from texts import CLS, LONGEST, PAD, SEP, VOCABULARY, report_tokens
 from torch import Tensor
 
@@ -81,9 +81,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--batches", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--out", type=Path)
+    run_arguments(parser)
     given = parser.parse_args()
     device = choose_device(given.device)
     precision = choose_precision(given.precision, device)

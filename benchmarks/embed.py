@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import facts, interleave, ratios, summary, table, write
+from measuring import facts, interleave, ratios, run_arguments, summary, table, write
 from torch import Tensor
 
 from sista.archives.build import build
@@ -145,9 +145,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--formats", default="torch_export,onnx", help="'none': leave the exported programs out")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--out", type=Path)
+    run_arguments(parser)
     given = parser.parse_args()
     device = choose_device(given.device)
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from measuring import facts, interleave, ratios, summary, table, write
+from measuring import facts, interleave, ratios, run_arguments, summary, table, write
 from PIL import Image
 from read_films import GRAINS, make_film
 from torch import Tensor
@@ -188,9 +188,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[0, 1, 2, 4])
     parser.add_argument("--batches", type=int, default=8, help="batches that the loader loads at a time")
     parser.add_argument("--step-rounds", type=int, default=3)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--out", type=Path)
+    run_arguments(parser)
     given = parser.parse_args()
     device = choose_device(given.device)
     precision = choose_precision(given.precision, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -19,6 +20,13 @@ from sista import versions
 
 MB = 2**20
 EXTRA = ("opencv-python-headless", "simplejpeg", "onnx", "onnxruntime")
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    """--device, --precision and --out, the same in each benchmark."""
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--out", type=Path)
 
 
 def interleave(

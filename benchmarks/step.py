@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import facts, interleave, peak_of, ratios, summary, table, write
+from measuring import facts, interleave, peak_of, ratios, run_arguments, summary, table, write
 from texts import VOCABULARY, batch_of, padded, report_tokens
 from torch import Tensor, nn
 
@@ -153,11 +153,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--reports", type=Path, help="NLMCXR_reports.tgz")
     parser.add_argument("--vocabulary", type=Path, help="a vocab.txt for --reports")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto")
     parser.add_argument("--peak", type=float, help="the device's bf16 TFLOP/s")
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--out", type=Path)
+    run_arguments(parser)
     given = parser.parse_args()
     device = choose_device(given.device)
     precision = choose_precision(given.precision, device)
