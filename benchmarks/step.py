@@ -4,8 +4,8 @@
     python benchmarks/step.py --image resnet50 --batch 16 48 --out results/step_resnet.json
     python benchmarks/step.py --device cuda --image vit_base_patch16_224 --batch 48 144 --peak 790 --out results/step_vit_gpu.json
 
-plain       both encoders on 112 padded pieces, contiguous films, a trivial loss (the sum of what they give)
-encoders    the same weights and loss as sista runs them: texts packed by length or cut to the longest, films channels-last
+plain       both encoders on 112 padded pieces, contiguous films, timm's fused attention, a trivial loss (the sum of what they give)
+encoders    the same weights and loss as sista runs them: texts packed or cut to the longest, films channels-last, the faster attention
 projected   and with projections into the shared space and word sums; then every method by name, `clip` being InfoNCE alone
 
 Ratios are taken round by round. Films are noise, reports those of OpenI with --reports, else of the same lengths. No optimiser, no input.
@@ -28,7 +28,7 @@ from sista.corpus.augmentation import eval_view
 from sista.corpus.batch import Batch
 from sista.methods import METHODS, make_method, settings_of
 from sista.models.dual_encoder import DualEncoder
-from sista.models.image_encoder import ImageEncoder
+from sista.models.image_encoder import ImageEncoder, fuse_attention
 from sista.models.precision import autocast, choose_device, choose_precision
 from sista.models.text_encoder import TextEncoder
 
@@ -62,8 +62,9 @@ class Steps:
         return found
 
     def lay_out(self, name: str) -> None:
-        """The image encoder's weights in the layout that a variant needs."""
+        """The image encoder's weights in the layout that a variant needs, and its attention."""
         self.encoder.image.to(memory_format=torch.contiguous_format if name == "plain" else torch.channels_last)
+        fuse_attention(self.encoder.image, name == "plain" or torch.cuda.is_available())
 
     def _run(self, films: Tensor, layout: torch.memory_format, loss: Callable[[Tensor], Tensor]) -> None:
         torch.manual_seed(0)

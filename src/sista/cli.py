@@ -29,6 +29,7 @@ VERBS = {
     "retrieve": ("sista.inference.retrieval:retrieve", "find reports by film and films by text"),
     "ground": ("sista.inference.grounding:ground", "show where on the film a phrase is, and score it against regions"),
     "embed": ("sista.inference.embed_archive:embed", "embed a corpus or a table of films to Parquet, resumable"),
+    "controls": ("sista.benchmark.controls:controls", "whether a run's token terms look at the film: losses on right, wrong and mean film"),
     "export": ("sista.inference.export:export", "write a model as torch.export and ONNX programs that need no sista"),
     "compare": ("sista.benchmark.compare:compare", "compare two runs on the same films by a paired bootstrap: sista compare A B"),
     "benchmark": ("sista.benchmark.grid.run:benchmark", "compare methods over encoders, tasks and seeds: sista benchmark GRID.yaml"),

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from sista.errors import SistaError
 from sista.models.text_encoder import TextEncoder
@@ -22,13 +31,16 @@ def saved(kind: str, folder: Path) -> str:
         "roberta": lambda: RobertaModel(
             RobertaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, pad_token_id=0)
         ),
+        "electra": lambda: ElectraModel(
+            ElectraConfig(vocab_size=40, embedding_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+        ),
         "distilbert": lambda: DistilBertModel(DistilBertConfig(vocab_size=40, dim=16, n_layers=1, n_heads=2, hidden_dim=32)),
     }[kind]()
     model.save_pretrained(folder)
     return str(folder)
 
 
-@pytest.mark.parametrize("kind", ["compact", "bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("kind", ["compact", "bert", "roberta", "electra", "distilbert"])
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_contract(kind: str, pooling: str, tmp_path: Path) -> None:
     name = kind if kind == "compact" else saved(kind, tmp_path)
@@ -41,6 +53,47 @@ def test_contract(kind: str, pooling: str, tmp_path: Path) -> None:
     again = TextEncoder(**encoder.describe()).eval()
     again.load_state_dict(encoder.state_dict())
     torch.testing.assert_close(again(PIECES, MASK).pooled, features.pooled)
+
+
+LENGTHS = torch.tensor([9, 2, 5, 1, 7, 3, 8])
+
+
+@pytest.mark.parametrize("kind", ["compact", "bert", "roberta", "electra"])
+def test_packed_texts_are_the_texts_padded(kind: str, tmp_path: Path) -> None:
+    """The same vectors and gradients on real pieces, and nothing else computed: the layers see one row of the real pieces."""
+    encoder = TextEncoder(kind if kind == "compact" else saved(kind, tmp_path), vocabulary=40).eval()
+    assert encoder.packs
+    mask = torch.arange(9)[None] < LENGTHS[:, None]
+    pieces = torch.randint(5, 40, (7, 9), generator=torch.Generator().manual_seed(0)).masked_fill(~mask, 0)
+    seen: list[tuple[int, ...]] = []
+    layer = next(module for module in encoder.model.modules() if isinstance(module, torch.nn.LayerNorm))
+    layer.register_forward_hook(lambda _, given, __: seen.append(tuple(given[0].shape[:2])))
+    padded, packed = encoder._hidden(pieces, mask), encoder(pieces, mask).pieces
+    assert seen == [(7, 9), (1, 35)]
+    torch.testing.assert_close(packed[mask], padded[mask], rtol=1e-4, atol=1e-5)
+    assert not packed[~mask].any()
+    weights = [*encoder.model.parameters()]
+    wanted, found = (torch.autograd.grad((h * mask[..., None]).square().sum(), weights, allow_unused=True) for h in (padded, packed))
+    for one, other in zip(wanted, found, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
+
+
+def test_dropout_is_in_packed_attention_too() -> None:
+    encoder = TextEncoder("compact", vocabulary=40, dropout=0.0)
+    for module in encoder.model.modules():
+        if hasattr(module, "attention_head_size"):
+            module.dropout.p = 0.5
+    mask = torch.arange(9)[None] < LENGTHS[:, None]
+    pieces = torch.full((7, 9), 7)
+    first, second = encoder(pieces, mask).pieces, encoder(pieces, mask).pieces
+    assert not torch.allclose(first, second)
+    torch.testing.assert_close(encoder.eval()(pieces, mask).pieces, encoder(pieces, mask).pieces)
+
+
+def test_a_checkpoint_does_not_keep_the_attention_of_its_machine() -> None:
+    assert "sista_packed" not in str(TextEncoder("compact", vocabulary=40).describe())
 
 
 def test_unknown_name_is_refused() -> None:

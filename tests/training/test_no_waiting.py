@@ -50,7 +50,7 @@ def waits(fit: Fit, logged: bool) -> Waits:
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts go through fused attention all at once; on the CPU they go in groups of like length, by plain products."""
-    monkeypatch.setattr(TextEncoder, "_by_length", TextEncoder._hidden)
+    monkeypatch.setattr(TextEncoder, "_packed", TextEncoder._hidden)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # what a fresh text encoder asks
 
 
@@ -59,7 +59,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_operator_waits(corpus_path: Path, as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch, method: str, chunk: int) -> None:
     fit = make_fit(Corpus.open(corpus_path), method, chunk=chunk)
     monkeypatch.undo()
-    monkeypatch.setattr(TextEncoder, "_by_length", TextEncoder._hidden)
+    monkeypatch.setattr(TextEncoder, "_packed", TextEncoder._hidden)
     assert fit.learner.encoder.text.model.config._attn_implementation == "sdpa"
     assert waits(fit, logged=False).found == []
 

@@ -77,6 +77,7 @@ class DualEncoder(nn.Module):
     def compile_encoders(self) -> None:
         """Let torch.compile make kernels for both encoders, when they are first used."""
         self.image.compile()
+        self.text.packs = False  # a row's length and its groups would be compiled anew at each step
         self.text.model.compile(dynamic=True)  # the longest text of a batch differs from step to step
 
     def forward(

@@ -35,6 +35,8 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.name, self.image_size, self.patch_stride, self.options = name, image_size, patch_stride, dict(options or {})
         self.model = _create(name, image_size, pretrained, self.options)
+        if not torch.cuda.is_available():  # on CPUs plain products beat the fused kernel (benchmarks/attention.py)
+            fuse_attention(self.model, False)
         if not (hasattr(self.model, "forward_intermediates") and hasattr(self.model, "forward_head") and self.model.feature_info):
             raise SistaError(
                 f"image encoder {name!r} does not expose intermediate features in timm; choose a ResNet, ConvNeXt, ViT or Swin"
@@ -82,6 +84,13 @@ class ImageEncoder(nn.Module):
     def describe(self) -> dict[str, Any]:
         """What `ImageEncoder(**...)` needs to make the same architecture again."""
         return {"name": self.name, "image_size": self.image_size, "patch_stride": self.patch_stride, "options": self.options}
+
+
+def fuse_attention(model: nn.Module, fused: bool) -> None:
+    """Have timm's attention layers use torch's fused kernel, or plain products."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            setattr(module, "fused_attn", fused)  # noqa: B010  mypy knows nothing of it
 
 
 def _create(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> Any:

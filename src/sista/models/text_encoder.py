@@ -10,13 +10,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sista.errors import SistaError, nearest
+from sista.models.packing import ATTENTION, Packing, register
 
-LENGTH_GROUPS = 4
-SHORT_OF_LONGEST = 0.85  # a batch whose shortest text is longer than this share of the longest is not worth parting
+WORTH_PACKING = 0.95  # a batch of which more than this share is real pieces goes through as it is
 # Randomly initialised BERTs by name: hidden size, layers, heads, feed-forward size.
 SIZES = {"compact": (128, 2, 4, 256), "small": (256, 4, 4, 1024), "base": (768, 12, 12, 3072)}
 
-WHOLE_MASKS = ("bert", "roberta", "xlm-roberta", "electra")  # kinds of models that take a mask [b,1,t,t] as it is
+# Kinds of models that take a mask [b,1,t,t] as it is, and texts packed in one row; and what they add to a piece's position
+PLAIN_KINDS = {"bert": 0, "electra": 0, "roberta": 1, "xlm-roberta": 1}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class TextEncoder(nn.Module):
         self.model = _create(name, vocabulary, config, dropout)
         self.width: int = self.model.config.hidden_size
         self._whole_mask = _takes_whole_mask(self.model.config)
+        self.packs = self.model.config._attn_implementation == ATTENTION
         rows = self.model.get_input_embeddings().num_embeddings
         if rows < vocabulary:
             raise SistaError(
@@ -53,8 +55,8 @@ class TextEncoder(nn.Module):
         return int(getattr(self.model.config, "max_position_embeddings", 10**9))
 
     def forward(self, pieces: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> TextFeatures:
-        """Pooled vectors and piece vectors of padded token ids. On the CPU texts of like length pass together: less padding is computed."""
-        hidden = self._by_length(pieces, mask) if pieces.device.type == "cpu" else self._hidden(pieces, mask)
+        """Pooled vectors and piece vectors of padded token ids. On the CPU padding is not computed where the model can do without."""
+        hidden = self._packed(pieces, mask) if self.packs and pieces.device.type == "cpu" else self._hidden(pieces, mask)
         if self.pooling == "cls":
             return TextFeatures(hidden[:, 0], hidden)
         weight = mask.unsqueeze(-1).to(hidden.dtype)
@@ -64,17 +66,16 @@ class TextEncoder(nn.Module):
         given = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1) if self._whole_mask else mask.long()
         return self.model(input_ids=pieces, attention_mask=given).last_hidden_state
 
-    def _by_length(self, pieces: Tensor, mask: Tensor) -> Tensor:
-        lengths = mask.sum(dim=1)
-        if int(lengths.min()) > SHORT_OF_LONGEST * pieces.shape[1]:
+    def _packed(self, pieces: Tensor, mask: Tensor) -> Tensor:
+        if mask.sum() > WORTH_PACKING * mask.numel():
             return self._hidden(pieces, mask)
-        order = lengths.argsort(stable=True)
-        parts = []
-        for some in order.chunk(LENGTH_GROUPS):
-            longest = int(lengths[some].max())
-            hidden = self._hidden(pieces[some, :longest], mask[some, :longest])
-            parts.append(nn.functional.pad(hidden, (0, 0, 0, pieces.shape[1] - longest)))
-        return torch.cat(parts).index_select(0, order.argsort())
+        packing, config = Packing.of(mask), self.model.config
+        first = PLAIN_KINDS[config.model_type] and config.pad_token_id + 1
+        row = packing.pack(pieces)
+        found = self.model(
+            input_ids=row, position_ids=packing.position[None] + first, token_type_ids=torch.zeros_like(row), packing=packing
+        )
+        return packing.unpack(found.last_hidden_state)
 
     def checkpoint_activations(self) -> None:
         """Compute the activations within layers again in the backward pass instead of keeping them. `SistaError` where the model cannot."""
@@ -94,36 +95,46 @@ class TextEncoder(nn.Module):
 
 def _takes_whole_mask(config: Any) -> bool:
     """Whether a mask [b,1,t,t] will do. Of a mask [b,t] the fused attention asks the device if it is all ones, and the host waits."""
+    return _is_plain(config) and config._attn_implementation in ("sdpa", ATTENTION)
+
+
+def _is_plain(config: Any) -> bool:
     from transformers import masking_utils
 
-    known = hasattr(masking_utils, "create_bidirectional_mask")  # transformers before it refuse masks of four dimensions
-    plain = config.model_type in WHOLE_MASKS and not getattr(config, "is_decoder", False)
-    return known and plain and config._attn_implementation == "sdpa"
+    known = hasattr(masking_utils, "create_bidirectional_mask")  # transformers before it have other masks
+    return known and config.model_type in PLAIN_KINDS and not getattr(config, "is_decoder", False)
+
+
+def _attention(config: Any) -> dict[str, str]:
+    """On CPUs plain products, which beat the fused kernel (benchmarks/attention.py), and no padding; else what transformers chooses."""
+    if torch.cuda.is_available() or not _is_plain(config):
+        return {}
+    register()
+    return {"attn_implementation": ATTENTION}
 
 
 def _create(name: str, vocabulary: int, config: dict[str, Any] | None, dropout: float) -> Any:
     from transformers import AutoConfig, AutoModel, BertConfig
 
+    if config is None and name in SIZES:
+        width, layers, heads, inner = SIZES[name]
+        fresh: Any = BertConfig(
+            vocab_size=vocabulary,
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=inner,
+            max_position_embeddings=512,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+        )
+        return AutoModel.from_config(fresh, **_attention(fresh))
     if config is not None:
         kind = dict(config)
-        return AutoModel.from_config(AutoConfig.for_model(kind.pop("model_type"), **kind))
-    if name in SIZES:
-        width, layers, heads, inner = SIZES[name]
-        return AutoModel.from_config(
-            BertConfig(
-                vocab_size=vocabulary,
-                hidden_size=width,
-                num_hidden_layers=layers,
-                num_attention_heads=heads,
-                intermediate_size=inner,
-                max_position_embeddings=512,
-                hidden_dropout_prob=dropout,
-                attention_probs_dropout_prob=dropout,
-            ),
-            attn_implementation="eager" if not torch.cuda.is_available() else "sdpa",  # on CPUs plain products beat the fused kernel
-        )
+        fresh = AutoConfig.for_model(kind.pop("model_type"), **kind)
+        return AutoModel.from_config(fresh, **_attention(fresh))
     try:
-        return AutoModel.from_pretrained(name)
+        return AutoModel.from_pretrained(name, **_attention(AutoConfig.from_pretrained(name)))
     except (OSError, ValueError) as error:
         raise SistaError(
             f"text encoder {name!r} could not be loaded: neither a size ({nearest(name, SIZES)}) nor a transformers model "

@@ -22,6 +22,7 @@ from sista.benchmark.grid.jobs import jobs_of
 from sista.benchmark.grid.run import _stages, benchmark
 from sista.benchmark.grid.settings import read_grid
 from sista.benchmark.grid.table import seed_interval
+from sista.benchmark.grid.tune import trial_grid
 from sista.cli import main
 from sista.errors import SistaError
 
@@ -84,6 +85,10 @@ def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(
         ({"seeds": [1, 1]}, r"a seed stands twice"),
         ({"seed": [1]}, r"unknown key 'seed': did you mean 'seeds'"),
         ({"encoders": {}}, r"has no encoders"),
+        ({"methods": {"clip": {"trials": [{}]}}}, r"'clip' has trials, but the grid has no `tune`"),
+        ({"tune": {"seeds": [9]}}, r"no method has trials"),
+        ({"methods": {"clip": {"trials": [{"epochs": 1}]}}}, r"a trial of 'clip' has an unknown key 'epochs'"),
+        ({"methods": {"clip": {"trials": [{"settings": {"sigma": 1}}]}}}, r"no setting 'sigma'"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -204,6 +209,51 @@ def _living(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+VALID = {"task": "zeroshot", "data": "main", "split": "valid", "metric": "auroc"}
+TRIALS = {
+    "clip": {"trials": [{}, {"optimizer": {"epochs": 0}}]},
+    "siglip": {"trials": [{"settings": {"bias": -5.0}}, {"settings": {"bias": 0.0}}]},
+    "untrained": TINY["methods"]["untrained"],
+}
+
+
+@pytest.mark.parametrize(
+    ("tune", "methods", "message"),
+    [
+        ({"seeds": [9], "task": VALID, "trials": 2}, TRIALS, r"unknown key 'trials'"),
+        ({"seeds": [9], "task": {**VALID, "split": "test"}}, TRIALS, r"must be scored on `split: valid`"),
+        ({"seeds": [1, 9], "task": VALID}, TRIALS, r"share seeds \[1\]"),
+        ({"seeds": [9], "task": {**VALID, "data": "no"}}, TRIALS, r"`data` \(a corpus\)"),
+        ({"seeds": [9], "task": VALID}, {**TRIALS, "sat": {"trials": [{}]}}, r"different numbers of trials"),
+    ],
+)
+def test_tuning_is_even_and_never_on_test(tmp_path: Path, tune: dict[str, Any], methods: dict[str, Any], message: str) -> None:
+    with pytest.raises(SistaError, match=message):
+        read_grid(write(tmp_path, tune=tune, methods=methods))
+
+
+def test_the_best_trial_is_what_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
+    tune = {"seeds": [9], "pretrain": {"optimizer": {"epochs": 0.25}}, "task": VALID}
+    grid, out = write(tmp_path, methods=TRIALS, tune=tune, seeds=[0], tasks={"zero": TINY["tasks"]["zero"]}), tmp_path / "out"
+    with pytest.raises(SistaError, match=r"trial tune-compact-clip_trial_1-9-\w+ is not done"):
+        benchmark(grid, out, tables_only=True)
+    first = benchmark(grid, out, commands=True)
+    assert (first["jobs"], first["missing"], first["tuning"]) == (9, 9, True)  # a corpus, 4 trials and their scores
+    benchmark(grid, out, threads=1)
+    trials = pd.read_csv(out / "tuning.csv")
+    assert list(trials.method) == ["clip", "clip", "siglip", "siglip"]
+    for method, part in trials.groupby("method"):
+        assert list(part.chosen) == list(part.score == part.score.max())
+        best = TRIALS[method]["trials"][int(part.score.to_numpy().argmax())]
+        run = next(one for one in jobs_of(read_grid(grid), out, {("compact", method): best}) if one.key == ("", "compact", method, 0))
+        assert run.done
+    tried = next(one for one in jobs_of(trial_grid(read_grid(grid)), out) if one.key == ("", "compact", "clip trial 1", 9))
+    assert tried.arguments["optimizer"] == {"epochs": 0.25, "batch_size": 32}
+    assert "<h2>Tuning</h2>" in (out / "index.html").read_text()
+    assert benchmark(grid, out, commands=True)["missing"] == 0
 
 
 def test_the_interval_of_seeds() -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from sista import __version__
 from sista.benchmark.grid.calls import function_of, prepare
+from sista.benchmark.grid.merge import merged
 from sista.benchmark.grid.settings import Grid
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_bytes
@@ -64,9 +65,10 @@ class Job:
         self.prepare()()
 
 
-def jobs_of(grid: Grid, out: Path) -> list[Job]:
+def jobs_of(grid: Grid, out: Path, chosen: Mapping[tuple[str, str], Mapping[str, Any]] | None = None) -> list[Job]:
     """All jobs of a grid under `out`: corpora first, then seed by seed the runs, each followed by its tasks.
 
+    chosen: (encoder, method) -> what its tuning changes.
     Archives are opened, and built corpora looked at, for the hash of what they hold. Raises SistaError for those that are not there.
     """
     corpora = {name: _corpus(name, spec, out) for name, spec in grid.corpora.items()}
@@ -74,7 +76,9 @@ def jobs_of(grid: Grid, out: Path) -> list[Job]:
     for seed in grid.seeds:
         for encoder, of_encoder in grid.encoders.items():
             for method, of_method in grid.methods.items():
-                run = _run(grid, corpora, out, (encoder, method, seed), of_encoder, of_method or {})
+                stated = {key: value for key, value in (of_method or {}).items() if key != "trials"}
+                of_run = merged(stated, (chosen or {}).get((encoder, method), {}))
+                run = _run(grid, corpora, out, (encoder, method, seed), of_encoder, of_run)
                 jobs += [run, *(_task(grid, corpora, out, run, name, seed) for name in grid.tasks)]
     return jobs
 
@@ -98,10 +102,10 @@ def _run(
     arguments = {
         "data": corpora[grid.pretrain["data"]],
         "method": method,
-        **_merged(_merged(shared, of_encoder), of_method),
+        **merged(merged(shared, of_encoder), of_method),
     }
     arguments["run"] = {**arguments.get("run", {}), "seed": seed, "progress": False}
-    return _job("pretrain", out / "runs" / f"{encoder}-{method}-{seed}", arguments, ("", *key))
+    return _job("pretrain", out / "runs" / _named(encoder, method, seed), arguments, ("", *key))
 
 
 def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, name: str, seed: int) -> Job:
@@ -112,7 +116,11 @@ def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, 
     if "seed" in inspect.signature(function_of(verb)).parameters:
         arguments.setdefault("seed", seed)
     _, encoder, method, _ = run.key
-    return _job(verb, out / "tasks" / f"{name}-{encoder}-{method}-{seed}", arguments, (name, encoder, method, seed))
+    return _job(verb, out / "tasks" / _named(name, encoder, method, seed), arguments, (name, encoder, method, seed))
+
+
+def _named(*parts: Any) -> str:
+    return "-".join(map(str, parts)).replace(" ", "_")
 
 
 def _job(verb: str, folder: Path, arguments: dict[str, Any], key: tuple[str, str, str, int], content: Any = None) -> Job:
@@ -129,14 +137,6 @@ def _identity(value: Any) -> Any:
     if isinstance(value, Job):
         return f"job {value.digest}"
     return f"corpus {value.fingerprint}" if isinstance(value, Corpus) else _plain(value)
-
-
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` wins, mapping by mapping."""
-    result = dict(under)
-    for key, value in over.items():
-        result[key] = _merged(result[key], value) if isinstance(value, Mapping) and isinstance(result.get(key), Mapping) else value
-    return result
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from sista import versions
 from sista.benchmark.grid.table import NOTE, Found, cell, main_table
+from sista.benchmark.grid.tune import Trial
 from sista.benchmark.report import STYLE, figure_tag
 from sista.corpus.disk import write_bytes
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_page(found: Found, out: Path, result: dict[str, Any]) -> None:
+def write_page(found: Found, out: Path, result: dict[str, Any], tuned: Sequence[Trial] = ()) -> None:
     """Write index.html, self-contained."""
     grid = found.grid
     parts = [
@@ -34,6 +37,8 @@ def write_page(found: Found, out: Path, result: dict[str, Any]) -> None:
     for task in grid.tasks:
         if (found.summary.task == task).any():
             parts.append(f"<h2>{html.escape(task)}</h2>{figure_tag(_plot(found, task))}")
+    if tuned:
+        parts.append(_tuning(tuned))
     stated = ", ".join(f"{name} {version}" for name, version in versions().items())
     parts.append(f"<footer><p>results.csv has every figure of every run. {html.escape(stated)}.</p></footer>")
     page = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(grid.name)}</title><style>{STYLE}</style>{''.join(parts)}"
@@ -43,6 +48,18 @@ def write_page(found: Found, out: Path, result: dict[str, Any]) -> None:
 def _cell(row: dict[str, Any] | None) -> str:
     shown = html.escape(cell(row))
     return f"<td><b>{shown}</b></td>" if row and row["best"] else f"<td>{shown}</td>"
+
+
+def _tuning(tuned: Sequence[Trial]) -> str:
+    """Every trial and its score on the valid split; the chosen ones bold."""
+    rows = []
+    for trial in tuned:
+        cells = [trial.encoder, trial.method, json.dumps(trial.changes), f"{trial.score:.3f}"]
+        shown = (f"<b>{html.escape(one)}</b>" if trial.chosen else html.escape(one) for one in cells)
+        rows.append(f"<tr>{''.join(f'<td>{one}</td>' for one in shown)}</tr>")
+    head = "<tr><th>encoder</th><th>method</th><th>trial</th><th>score on valid</th></tr>"
+    note = "As many trials for each method; the best (bold) was taken."
+    return f"<h2>Tuning</h2><p class=note>{note}</p><table>{head}{''.join(rows)}</table>"
 
 
 def _plot(found: Found, task: str) -> Figure:

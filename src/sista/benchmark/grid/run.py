@@ -16,8 +16,9 @@ from typing import Any
 
 from sista.benchmark.grid.jobs import Job, jobs_of
 from sista.benchmark.grid.page import write_page
-from sista.benchmark.grid.settings import read_grid
+from sista.benchmark.grid.settings import Grid, read_grid
 from sista.benchmark.grid.table import gather, write_tables
+from sista.benchmark.grid.tune import Trial, chosen, trial_grid, trials_of, write_trials
 from sista.errors import SistaError
 
 PRELOAD = ("torch", "timm", "transformers", "pandas", "sista.benchmark.grid.jobs", "sista.training.pretrain", "sista.transfer.segment")
@@ -35,8 +36,8 @@ def benchmark(
     """Pre-train every method with every encoder and seed of a grid, score each run on every task, and compare.
 
     `out` then holds results.csv (every figure of every run), table.md, table.csv and table.tex (mean and 95 % interval over seeds, paired
-    bootstrap against the best), and index.html. A job whose result is there, from the same arguments, data and version, is not done again;
-    an interrupted pre-training goes on from its last checkpoint.
+    bootstrap against the best), and index.html; where the grid tunes, also tuning.csv, every trial and its score. A job whose result is
+    there, from the same arguments, data and version, is not done again; an interrupted pre-training goes on from its last checkpoint.
 
     Args:
         grid: a YAML file; docs/benchmark.md says what it holds.
@@ -51,19 +52,25 @@ def benchmark(
     if processes < 1:
         raise SistaError(f"--processes is {processes}; at least 1 is needed")
     plan, out = read_grid(Path(grid)), Path(out)
-    jobs = jobs_of(plan, out)
-    missing = [job for job in jobs if not job.done]
-    for job in missing:
-        if job.key[3] in (-1, plan.seeds[0]):  # the other seeds have the same arguments
-            _require_sound(job)
+    threads = threads or max(1, (os.cpu_count() or 1) // processes)
+    tuned: list[Trial] = []
+    if plan.tune is not None:
+        trials = trial_grid(plan)
+        tuning = jobs_of(trials, out)
+        missing = _missing(trials, tuning)
+        _missing(plan, jobs_of(plan, out))  # what is wrong with the comparison is said before the tuning
+        if missing and commands:
+            return {**_write_commands(plan, tuning, missing, out), "tuning": True}
+        if missing and not tables_only:
+            failed = _do(missing, processes, threads, progress)
+            _raise_failed(failed, missing)
+        tuned = trials_of(plan, tuning)
+        write_trials(tuned, out)
+    jobs = jobs_of(plan, out, chosen(tuned))
+    missing = _missing(plan, jobs)
     if commands:
-        out.mkdir(parents=True, exist_ok=True)
-        for job in missing:
-            job.write_config()
-        lines = [f"{stage}\t{job.command()}" for stage, job in zip(_stages(missing), missing, strict=True)]
-        (out / "commands.txt").write_text("\n".join(lines) + "\n" if lines else "")
-        return {"grid": plan.name, "jobs": len(jobs), "missing": len(missing), "commands": str(out / "commands.txt")}
-    failed = {} if tables_only else _do(missing, processes, threads or max(1, (os.cpu_count() or 1) // processes), progress)
+        return _write_commands(plan, jobs, missing, out)
+    failed = {} if tables_only else _do(missing, processes, threads, progress)
     found = gather(plan, [job for job in jobs if job.key[0] and job.done])
     result: dict[str, Any] = {
         "task": "benchmark",
@@ -76,11 +83,34 @@ def benchmark(
     }
     if len(found.figures):
         write_tables(found, out)
-        write_page(found, out, result)
-    if failed:
-        name, reason = next(iter(result["failed"].items()))
-        raise SistaError(f"{len(failed)} of {len(missing)} jobs failed, such as {name}: {reason}; the same call tries them again")
+        write_page(found, out, result, tuned)
+    _raise_failed(failed, missing)
     return result
+
+
+def _missing(grid: Grid, jobs: list[Job]) -> list[Job]:
+    """The jobs that are not done; SistaError where a command does not take their arguments."""
+    missing = [job for job in jobs if not job.done]
+    for job in missing:
+        if job.key[3] in (-1, grid.seeds[0]):  # the other seeds have the same arguments
+            _require_sound(job)
+    return missing
+
+
+def _write_commands(grid: Grid, jobs: list[Job], missing: list[Job], out: Path) -> dict[str, Any]:
+    """commands.txt and the arguments that its commands read."""
+    out.mkdir(parents=True, exist_ok=True)
+    for job in missing:
+        job.write_config()
+    lines = [f"{stage}\t{job.command()}" for stage, job in zip(_stages(missing), missing, strict=True)]
+    (out / "commands.txt").write_text("\n".join(lines) + "\n" if lines else "")
+    return {"grid": grid.name, "jobs": len(jobs), "missing": len(missing), "commands": str(out / "commands.txt")}
+
+
+def _raise_failed(failed: dict[Job, str], tried: list[Job]) -> None:
+    if failed:
+        job, reason = next(iter(failed.items()))
+        raise SistaError(f"{len(failed)} of {len(tried)} jobs failed, such as {job.folder.name}: {reason}; the same call tries them again")
 
 
 def _require_sound(job: Job) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from sista.benchmark.grid.merge import merged
 from sista.errors import SistaError, nearest
 
 # task: (module:function, its figures in the main table); "@" stands for every share of the labels
@@ -20,9 +21,11 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "zeroshot": ("sista.inference.zero_shot:zeroshot", ("auroc",)),
     "retrieve": ("sista.inference.retrieval:retrieve", ("i2t_r10", "t2i_r10", "i2t_r10_semantic", "t2i_r10_semantic")),
     "ground": ("sista.inference.grounding:ground", ("pointing_game/phrase", "contrast_to_noise/phrase")),
+    "controls": ("sista.benchmark.controls:controls", ("token/wrong_gap", "token/mean_gap", "position_share")),
 }
 OF_ENCODERS = ("model", "optimizer")
-OF_METHODS = ("method", "settings", "teacher", "optimizer")
+OF_METHODS = ("method", "settings", "teacher", "optimizer", "trials")
+OF_TUNING = ("seeds", "pretrain", "task")
 Group = Mapping[str, Mapping[str, Any]]
 
 
@@ -34,7 +37,8 @@ class Grid:
     build, or `path: DIR`. pretrain: arguments of `sista pretrain` that all runs share; its `data` names a corpus. encoders: name -> `model`
     and `optimizer` settings. methods: name -> method, settings, teacher, optimizer. tasks: name -> `task` (by default the name itself),
     `data` (a corpus), arguments of the command, and `metrics`, those of the main table. seeds: of the weights, the order of the pairs,
-    augmentation, and of the heads.
+    augmentation, and of the heads. tune: seeds, `pretrain` (changes to the shared arguments), and `task` with its `metric`, by which the
+    best of each method's `trials` is chosen, on a valid split.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Grid:
     tasks: Group
     seeds: tuple[int, ...]
     about: str = ""
+    tune: Mapping[str, Any] | None = None
 
 
 def read_grid(path: Path) -> Grid:
@@ -78,7 +83,13 @@ def _check(grid: Grid, path: Path) -> None:
                 if key not in allowed:
                     raise SistaError(f"grid {path}: {kind} {name!r} has an unknown key {key!r}: {nearest(key, allowed)}")
     for name, spec in grid.methods.items():
-        settings_of(spec.get("method", name), dict(spec.get("settings") or {}))
+        for trial in ({}, *(spec or {}).get("trials", ())):
+            for key in trial:
+                if key not in OF_METHODS or key == "trials":
+                    raise SistaError(f"grid {path}: a trial of {name!r} has an unknown key {key!r}: {nearest(key, OF_METHODS)}")
+            changed = merged(spec or {}, trial)
+            settings_of(changed.get("method", name), dict(changed.get("settings") or {}))
+    _check_tuning(grid, path)
     for name, spec in grid.tasks.items():
         if (task := spec.get("task", name)) not in TASKS:
             raise SistaError(f"grid {path}: unknown task {task!r}: {nearest(task, TASKS)}")
@@ -87,3 +98,26 @@ def _check(grid: Grid, path: Path) -> None:
             raise SistaError(f"grid {path}: {where} has data {data!r}, which is none of the corpora {', '.join(grid.corpora)}")
     if len(set(grid.seeds)) != len(grid.seeds):
         raise SistaError(f"grid {path}: a seed stands twice in {list(grid.seeds)}")
+
+
+def _check_tuning(grid: Grid, path: Path) -> None:
+    """As many trials for each method that is tuned at all, and scored on a valid split."""
+    counts = {name: len(spec["trials"]) for name, spec in grid.methods.items() if (spec or {}).get("trials")}
+    if grid.tune is None:
+        if counts:
+            raise SistaError(f"grid {path}: {next(iter(counts))!r} has trials, but the grid has no `tune` that says how they are scored")
+        return
+    for key in grid.tune:
+        if key not in OF_TUNING:
+            raise SistaError(f"grid {path}: tune has an unknown key {key!r}: {nearest(key, OF_TUNING)}")
+    if not counts:
+        raise SistaError(f"grid {path}: there is a `tune`, but no method has trials")
+    if len(set(counts.values())) > 1:
+        raise SistaError(f"grid {path}: methods have different numbers of trials ({counts}); give each as many")
+    task = grid.tune.get("task") or {}
+    if not grid.tune.get("seeds") or not task.get("metric") or task.get("data") not in grid.corpora or task.get("task") not in TASKS:
+        raise SistaError(f"grid {path}: tune needs seeds, and a task with `task` ({', '.join(TASKS)}), `data` (a corpus) and `metric`")
+    if task.get("split") != "valid":
+        raise SistaError(f"grid {path}: the tuning task must be scored on `split: valid` (zeroshot, retrieve and ground can be)")
+    if shared := set(grid.tune["seeds"]) & set(grid.seeds):
+        raise SistaError(f"grid {path}: tuning and comparing share seeds {sorted(shared)}; tune on others")

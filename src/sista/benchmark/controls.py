@@ -1,0 +1,190 @@
+"""Does a token term look at the film? Its loss on the right film, a wrong one and the mean film; and whose a word's map is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sista import versions
+from sista.corpus.augmentation import eval_view
+from sista.corpus.batch import Batch
+from sista.corpus.corpus import Corpus
+from sista.corpus.disk import read_json
+from sista.errors import SistaError
+from sista.methods.method import Method
+from sista.metrics.result import encoder_hash, plain, splits_of, write_run
+from sista.models.dual_encoder import DualEncoder
+from sista.models.embeddings import Embeddings
+from sista.models.precision import autocast, choose_device
+from sista.training.restored import restore
+
+FILMS = ("right", "wrong", "mean")
+LEAST_WORDS = 10  # occurrences from which a word type has a mean map worth the name
+
+
+def controls(
+    model: Path,
+    data: Path,
+    split: str = "test",
+    device: str = "auto",
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Look at what the token terms of a finished pre-training have learnt, on pairs that it did not see.
+
+    Every term is computed three times over the same batches, with the same words and draws: with each report's own patches (`TERM/right`),
+    with those of the next study of the batch (`TERM/wrong`), and with the mean patches of the split at each place (`TERM/mean`). A term
+    that is as low on the wrong film as on the right one has been solved without the film. Terms that take no patches are left out.
+
+    `position_share` is of the maps of informative words, w . p over patches, each centred: the share of their variance that the word's
+    type and the place alone account for, whatever the film shows (unbiased, types of at least 10 occurrences). At 1 each word has a
+    place of its own; at 0 nothing but the film moves the map.
+
+    Args:
+        model: a folder of `sista pretrain`, with its checkpoint.
+        data: the corpus that it was trained on.
+        split: which part of it: test or valid.
+        device: auto, cpu, cuda or cuda:N.
+        out: a folder for result.json and predictions.parquet (a row for each batch).
+    """
+    arguments = dict(locals())
+    corpus, chosen = Corpus.open(data), choose_device(device)
+    method, stated = restore(model, corpus).to(chosen), read_json(model / "run.json")
+    rows, size = corpus.rows(split), stated["optimizer"]["batch_size"]
+    if len(rows) < 2 * size:
+        raise SistaError(f"corpus {corpus.path} has {len(rows)} pairs in split {split!r}; two batches of {size} are needed")
+    looks = _Looks(method, corpus, stated["teacher"], chosen, stated["precision"], rows[: len(rows) // size * size].reshape(-1, size))
+    mean, share = looks.mean_and_share()
+    losses = looks.losses(mean)
+    rested = {name: values for name, values in losses.items() if not np.allclose(values[0], values[1:], rtol=1e-6, atol=1e-7)}
+    metrics: dict[str, Any] = {}
+    for name, (right, wrong, average) in rested.items():
+        metrics |= {f"{name}/{film}": float(np.mean(values)) for film, values in zip(FILMS, losses[name], strict=True)}
+        metrics |= {f"{name}/wrong_gap": float(np.mean(wrong - right)), f"{name}/mean_gap": float(np.mean(average - right))}
+    metrics["position_share"] = share
+    result = {
+        **looks.facts(model, split, arguments),
+        "terms": sorted(rested),
+        "batches": len(looks.rows),
+        "batch_size": size,
+        "metrics": metrics,
+    }
+    if out is not None:
+        values = {f"value/{name}/{film}": losses[name][i] for name in rested for i, film in enumerate(FILMS)}
+        write_run(out, result, {**looks.ids(), **values})
+    return result
+
+
+@contextmanager
+def patches_of(encoder: DualEncoder, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Within it, what methods get from `encoder` has other patches [B,P,D] than the films'; all else stays."""
+
+    def hook(_: torch.nn.Module, __: Any, found: Embeddings) -> Embeddings:
+        return replace(found, patches=change(found.patches))
+
+    handle = encoder.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@dataclass
+class MapVariance:
+    """Where the variance of words' maps comes from: sums over each word type's maps [P] and their squares."""
+
+    sums: dict[int, Tensor] = field(default_factory=dict)
+    squares: dict[int, float] = field(default_factory=dict)
+    counts: dict[int, int] = field(default_factory=dict)
+
+    def add(self, types: Tensor, maps: Tensor) -> None:
+        """Maps [N,P] of words of these types [N]."""
+        centred = (maps - maps.mean(dim=1, keepdim=True)).double().cpu()
+        for kind in types.unique().tolist():
+            some = centred[types.cpu() == kind]
+            self.sums[kind] = self.sums.get(kind, torch.zeros(some.shape[1], dtype=torch.float64)) + some.sum(dim=0)
+            self.squares[kind] = self.squares.get(kind, 0.0) + float(some.square().sum())
+            self.counts[kind] = self.counts.get(kind, 0) + len(some)
+
+    def share_of_types(self, least: int = LEAST_WORDS) -> float:
+        """Variance between the types' mean maps over all variance, both unbiased and weighted by occurrences; NaN without such a type."""
+        between = total = 0.0
+        for kind, count in self.counts.items():
+            if count < least:
+                continue
+            of_mean = float(self.sums[kind].square().sum()) / count**2
+            within = (self.squares[kind] - count * of_mean) / (count - 1)
+            between += count * (of_mean - within / count)
+            total += count * (of_mean - within / count + within)
+        return between / total if total > 0 else float("nan")
+
+
+class _Looks:
+    """A method over the batches of a split."""
+
+    def __init__(self, method: Method, corpus: Corpus, teacher: str, device: torch.device, precision: str, rows: np.ndarray) -> None:
+        self.method, self.corpus, self.teacher = method, corpus, teacher
+        self.device, self.precision, self.rows = device, precision, rows
+
+    def batches(self) -> Iterator[tuple[Batch, Tensor]]:
+        for rows in self.rows:
+            batch = self.corpus.batch(rows, teacher=self.teacher).to(self.device)
+            images = eval_view(batch.images, self.method.encoder.image.image_size)
+            yield batch, images.contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def mean_and_share(self) -> tuple[Tensor, float]:
+        """The mean patches [P,D] of all films, and `MapVariance.share_of_types` of the informative words."""
+        total, variance = torch.zeros(()), MapVariance()
+        for batch, images in self.batches():
+            with autocast(self.precision, self.device):
+                found = self.method.encoder(images, batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask)
+            patches = found.patches.float()
+            total = total.to(patches) + patches.mean(dim=0)
+            told = batch.word_mask & (batch.word_weight > 0)
+            variance.add(batch.word_type[told], torch.einsum("bld,bpd->blp", found.words.float(), patches)[told])
+        return torch.nn.functional.normalize(total, dim=-1), variance.share_of_types()
+
+    @torch.inference_mode()
+    def losses(self, mean: Tensor) -> dict[str, np.ndarray]:
+        """Each term [3 films, batches] of `StepResult.terms`; NaN where a batch lacks it."""
+        changes: dict[str, Callable[[Tensor], Tensor]] = {
+            "right": lambda patches: patches,
+            "wrong": lambda patches: patches.roll(1, dims=0),
+            "mean": lambda patches: mean.to(patches.dtype).expand_as(patches),
+        }
+        found: dict[str, list[list[float]]] = {}
+        for number, (batch, images) in enumerate(self.batches()):
+            for film, name in enumerate(FILMS):
+                generator = torch.Generator(self.device).manual_seed(number)
+                with autocast(self.precision, self.device), patches_of(self.method.encoder, changes[name]):
+                    terms = self.method(batch, images, generator).terms
+                for term, value in terms.items():
+                    found.setdefault(term, [[], [], []])[film].append(float(value))
+        return {term: np.asarray(values) for term, values in found.items()}
+
+    def ids(self) -> dict[str, Any]:
+        """Batches as rows: the first pair of each stands for it."""
+        return {name: self.corpus.values(name, self.rows[:, 0]) for name in ("study_id", "film_id", "subject_id", "split")}
+
+    def facts(self, model: Path, split: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        rows = self.rows.reshape(-1)
+        return {
+            "task": "controls",
+            "model": str(model),
+            "data": self.corpus.fingerprint,
+            "protocol": None,
+            "split": split,
+            "splits": splits_of(self.corpus.values("film_id", rows), [split] * len(rows)),
+            "encoder": {"sha256": encoder_hash(model)},
+            "image_size": self.method.encoder.image.image_size,
+            "seed": None,
+            "versions": versions(),
+            "arguments": plain(arguments),
+        }

@@ -1,0 +1,113 @@
+"""Controls of token terms: what is solved without the film is told from what is not, on maps and losses made for it and on a real run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sista.archives.build import build
+from sista.archives.phantom import Phantom
+from sista.benchmark.controls import MapVariance, controls, patches_of
+from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
+from sista.training.pretrain import pretrain
+from sista.training.settings import ModelSettings, OptimizerSettings, RunSettings
+
+
+def share(position: float, film: float, count: int = 400) -> float:
+    random, variance = torch.Generator().manual_seed(0), MapVariance()
+    places = position * torch.randn(3, 16, generator=random)
+    for _ in range(count // 20):
+        types = torch.randint(0, 3, (20,), generator=random)
+        variance.add(types, places[types] + film * torch.randn(20, 16, generator=random))
+    return variance.share_of_types()
+
+
+def test_the_share_of_position_in_a_words_map() -> None:
+    assert share(1.0, 0.0) == pytest.approx(1.0)
+    assert share(0.0, 1.0) == pytest.approx(0.0, abs=0.01)
+    assert share(1.0, 1.0) == pytest.approx(0.5, abs=0.15)
+    rare = MapVariance()
+    rare.add(torch.tensor([1, 2]), torch.randn(2, 4))
+    assert np.isnan(rare.share_of_types())
+
+
+def test_adding_a_constant_to_a_map_changes_nothing() -> None:
+    one, other = MapVariance(), MapVariance()
+    maps, types = torch.randn(40, 9), torch.arange(40) % 2
+    one.add(types, maps)
+    other.add(types, maps + torch.randn(40, 1))
+    assert one.share_of_types() == pytest.approx(other.share_of_types())
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A corpus and a short run on it."""
+
+    corpus: Path
+    run: Path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("controls")
+    build(Phantom(120, seed=3, size=64), folder / "corpus", fractions=(0.6, 0.1, 0.3), progress=False)
+    pretrained(folder / "corpus", folder / "sista", "sista")
+    return Finished(folder / "corpus", folder / "sista")
+
+
+def pretrained(corpus: Path, out: Path, method: str, **settings: Any) -> None:
+    run = RunSettings(evaluate_every=0, device="cpu", progress=False)
+    pretrain(corpus, out, method, settings, model=ModelSettings(), optimizer=OptimizerSettings(epochs=1, batch_size=8), run=run)
+
+
+def test_a_run(finished: Finished, tmp_path: Path) -> None:
+    found = controls(finished.run, finished.corpus, out=tmp_path / "out")
+    assert found["terms"] == ["token"]
+    rows = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    assert len(rows) == found["batches"] > 2
+    metrics = found["metrics"]
+    for film in ("right", "wrong", "mean"):
+        assert metrics[f"token/{film}"] == pytest.approx(rows[f"value/token/{film}"].mean())
+    assert metrics["token/wrong_gap"] == pytest.approx(metrics["token/wrong"] - metrics["token/right"])
+    # 8 words against 2 films that all look alike: every word that has a contrast loses log 2 or log 3
+    assert np.log(2) - 1e-3 < metrics["token/mean"] < np.log(3) + 1e-3
+    assert 0 <= metrics["position_share"] <= 1
+    assert controls(finished.run, finished.corpus)["metrics"] == metrics
+
+
+def test_a_method_without_a_token_term_has_none(finished: Finished, tmp_path: Path) -> None:
+    pretrained(finished.corpus, tmp_path / "clip", "clip")
+    found = controls(tmp_path / "clip", finished.corpus)
+    assert (found["terms"], list(found["metrics"])) == ([], ["position_share"])
+
+
+def test_patches_are_changed_within_and_not_after(finished: Finished) -> None:
+    from sista.training.restored import restore
+
+    corpus = Corpus.open(finished.corpus)
+    encoder = restore(finished.run, corpus).encoder
+    batch = corpus.batch(np.arange(4))
+    given = (torch.randn(4, 1, 64, 64), batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask)
+    with torch.no_grad():
+        before = encoder(*given)
+        with patches_of(encoder, lambda patches: patches.roll(1, dims=0)):
+            within = encoder(*given)
+        after = encoder(*given)
+    torch.testing.assert_close(within.patches, before.patches.roll(1, dims=0))
+    torch.testing.assert_close(within.image, before.image)
+    torch.testing.assert_close(after.patches, before.patches)
+
+
+def test_what_cannot_be_looked_at(finished: Finished, tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match="no finished pre-training"):
+        controls(tmp_path, finished.corpus)
+    build(Phantom(60, seed=4, size=64), tmp_path / "other", progress=False)
+    with pytest.raises(SistaError, match="another tokenizer"):
+        controls(finished.run, tmp_path / "other")
+    with pytest.raises(SistaError, match="two batches of 8 are needed"):
+        controls(finished.run, finished.corpus, split="valid")
