@@ -152,7 +152,7 @@ def loader_and_step(corpus: Corpus, step: Step, batch: int, threads: list[int], 
             pass
 
     def train(number: int) -> None:
-        for one in PairLoader(corpus, corpus.rows(), batch, threads=number).batches(0, 2):
+        for one in PairLoader(corpus, corpus.rows(), batch, threads=number, pin=step.device.type == "cuda").batches(0, 2):
             step(one)
 
     ready = corpus.batch(np.arange(batch))

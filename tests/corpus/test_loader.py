@@ -49,6 +49,18 @@ def test_threads_change_nothing(corpus: Corpus) -> None:
     assert all(equal(a, b) for a, b in zip(*runs, strict=True))
 
 
+@pytest.mark.parametrize("threads", [0, 2])
+def test_batches_are_pinned_before_they_are_handed_over(corpus: Corpus, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    pinned: list[Batch] = []
+    monkeypatch.setattr(Batch, "pinned", lambda batch: pinned.append(batch) or batch)
+    loader = PairLoader(corpus, corpus.rows("train"), 8, threads=threads, pin=True)
+    given = [*loader.batches(0, 3)]
+    assert {id(batch) for batch in given} == {id(batch) for batch in pinned}
+    if torch.cuda.is_available():
+        monkeypatch.undo()
+        assert all(getattr(batch, f.name).is_pinned() for batch in loader.batches(0, 1) for f in fields(batch))
+
+
 def test_processes_share_each_batch(corpus: Corpus) -> None:
     whole = PairLoader(corpus, corpus.rows(), 8, seed=2)
     parts = [PairLoader(corpus, corpus.rows(), 8, seed=2, rank=rank, world=2) for rank in range(2)]

@@ -44,5 +44,9 @@ class Batch:
         """The same batch on `device`."""
         return replace(self, **{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
 
+    def pinned(self) -> Batch:
+        """The same batch in page-locked memory, from where a CUDA device fetches it while the host goes on."""
+        return replace(self, **{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+
     def __len__(self) -> int:
         return len(self.rows)

@@ -28,7 +28,8 @@ class PairLoader:
     and teacher vectors, a few kilobytes a pair, it reads of the whole batch, so that each process knows what a pair is contrasted with,
     and a batch is the same however many processes share it.
     shuffle_sentences: a new order of each report's sentences each time. shorten: share of the reports of which only some sentences are
-    taken. threads: decode ahead in the background, order kept, `ahead` batches at most; 0: each batch when it is asked for.
+    taken. threads: decode ahead in the background, order kept, `ahead` batches at most; 0: each batch when it is asked for. pin: give
+    batches in page-locked memory (`Batch.pinned`), for a CUDA device.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class PairLoader:
         world: int = 1,
         threads: int = 2,
         ahead: int = 4,
+        pin: bool = False,
     ) -> None:
         if len(rows) < batch_size:
             raise SistaError(
@@ -53,7 +55,7 @@ class PairLoader:
             raise SistaError(f"batch size {batch_size} cannot be shared among {world} processes; make it a multiple of {world}")
         self.corpus, self.rows, self.batch_size, self.teacher, self.seed = corpus, np.asarray(rows), batch_size, teacher, seed
         self.shuffle_sentences, self.shorten = shuffle_sentences, shorten
-        self.rank, self.world, self.threads, self.ahead = rank, world, threads, ahead
+        self.rank, self.world, self.threads, self.ahead, self.pin = rank, world, threads, ahead, pin
         self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0))
 
     def __len__(self) -> int:
@@ -74,7 +76,8 @@ class PairLoader:
         """The batch of a global step."""
         index = np.asarray(self.all_rows_of(step) if rows is None else rows, dtype=np.int64)
         rng = np.random.default_rng([self.seed, step, 0, 1])
-        return self.corpus.batch(index, self.teacher, rng, self.shuffle_sentences, self.shorten, films=self._own(index))
+        found = self.corpus.batch(index, self.teacher, rng, self.shuffle_sentences, self.shorten, films=self._own(index))
+        return found.pinned() if self.pin else found
 
     def _own(self, rows: np.ndarray) -> np.ndarray:
         share = self.batch_size // self.world

@@ -150,6 +150,7 @@ class Fit:
             rank=self.processes.rank,
             world=self.processes.world,
             threads=0 if plan.device.type == "cpu" else 2,  # where the encoders need all cores, reading ahead only gets in their way
+            pin=plan.device.type == "cuda",
         )
 
     def _resume(self) -> tuple[int, dict[str, float]]:
