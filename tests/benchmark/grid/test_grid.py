@@ -115,6 +115,15 @@ def test_commands_are_written_and_nothing_is_done(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").rglob("corpus.json"))
 
 
+def test_methods_may_be_named_as_a_table_wants_them(tmp_path: Path) -> None:
+    """Folders have plain names, and each job arguments of its own, also where names differ behind a dot."""
+    methods = {f"top {share} %, {share / 2:g}": {"method": "sista", "settings": {"negative_share": share / 100}} for share in (0.1, 0.2)}
+    jobs = jobs_of(read_grid(write(tmp_path, methods=methods)), tmp_path / "out")
+    assert len({job.config for job in jobs}) == len(jobs)
+    assert all(shlex.quote(str(job.folder)) == str(job.folder) for job in jobs)
+    assert all(job.config.name == f"{job.folder.name}.yaml" for job in jobs)
+
+
 def _in_this_process(jobs: list, processes: int, threads: int, progress: bool) -> dict:
     from sista.benchmark.grid.run import _attempt
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Job:
     @property
     def config(self) -> Path:
         """Where its arguments are written down."""
-        return self.folder.with_suffix(".yaml")
+        return self.folder.with_name(f"{self.folder.name}.yaml")
 
     def command(self) -> str:
         """The same from a shell."""
@@ -120,7 +121,7 @@ def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, 
 
 
 def _named(*parts: Any) -> str:
-    return "-".join(map(str, parts)).replace(" ", "_")
+    return re.sub(r"[^\w.+-]+", "_", "-".join(map(str, parts)))
 
 
 def _job(verb: str, folder: Path, arguments: dict[str, Any], key: tuple[str, str, str, int], content: Any = None) -> Job:
