@@ -18,18 +18,20 @@ from sista.errors import SistaError
 from sista.inference.ms_cxr import corpus_regions, read_ms_cxr
 from sista.inference.pretrained import PretrainedModel, load
 from sista.inference.result import id_columns, run_facts
+from sista.inference.sides import own_side
 from sista.metrics.grounding import box_mask, chance, contrast_to_noise, iou_at, pointing_game
 from sista.metrics.interval import bootstrap_mean
 from sista.metrics.result import write_run
 
 LEVELS = ("word", "phrase", "sentence")
-COLUMNS = {"pointing_game": "hit", "contrast_to_noise": "contrast", "miou": "miou", "miou_scaled": "miou_scaled"}
+COLUMNS = {"pointing_game": "hit", "contrast_to_noise": "contrast", "miou": "miou", "miou_scaled": "miou_scaled", "own_side": "own_side"}
 
 
 @dataclass(frozen=True)
 class Grounding:
     """One row per query: the row of the corpus, finding, subject, text asked for, hit of the pointing game (0 to 1), contrast-to-noise
-    ratio, mean IoU at cosines above 0.1 to 0.5 (BioViL's mIoU) and at those shares of the map's own range, and a random point's chance.
+    ratio, mean IoU at cosines above 0.1 to 0.5 (BioViL's mIoU) and at those shares of the map's own range, a random point's chance, and
+    whether the whole film fits the text better than the same of the other side (`own_side`; chance 0.5).
     """
 
     rows: np.ndarray
@@ -41,6 +43,7 @@ class Grounding:
     miou: np.ndarray
     miou_scaled: np.ndarray
     chance: np.ndarray
+    own_side: np.ndarray
 
     def means(self) -> dict[str, dict[str, Any]]:
         """Each metric's mean over queries with its interval over subjects."""
@@ -72,7 +75,8 @@ def ground(
 
     Args:
         model: a pre-trained run, a checkpoint, or a Hub name.
-        data: a corpus with regions and phrases; gives the pointing game, the contrast-to-noise ratio and mean IoU.
+        data: a corpus with regions and phrases; gives the pointing game, the contrast-to-noise ratio, mean IoU, and how often a film
+            fits its phrase better than the same phrase of the other side.
         image: one film (JPEG or PNG).
         phrase: what to look for on that film.
         out: with image, where to write the heat map over the film (PNG), its numbers beside it (.npy); with data, a folder for result.json
@@ -157,7 +161,10 @@ def ground_regions(
     )
     names = np.array([region.finding.split("/")[0] for _, region, _ in asked])
     held = np.array([row for row, _, _ in asked], dtype=np.int64)
-    return Grounding(held, names, corpus.values("subject_id", held), np.array([text for _, _, text in asked], dtype=object), *figures.T)
+    texts_asked = np.array([text for _, _, text in asked], dtype=object)
+    return Grounding(
+        held, names, corpus.values("subject_id", held), texts_asked, *figures.T, own_side=own_side(model, corpus, asked, queries)
+    )
 
 
 def query_text(region: Region, level: str, report: str = "") -> str:

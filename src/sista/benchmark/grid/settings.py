@@ -20,7 +20,7 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "detect": ("sista.transfer.detect:detect", ("ap50@",)),
     "zeroshot": ("sista.inference.zero_shot:zeroshot", ("auroc",)),
     "retrieve": ("sista.inference.retrieval:retrieve", ("i2t_r10", "t2i_r10", "i2t_r10_semantic", "t2i_r10_semantic")),
-    "ground": ("sista.inference.grounding:ground", ("pointing_game/phrase", "contrast_to_noise/phrase")),
+    "ground": ("sista.inference.grounding:ground", ("pointing_game/phrase", "contrast_to_noise/phrase", "own_side/phrase")),
     "controls": ("sista.benchmark.controls:controls", ("token/wrong_gap", "token/mean_gap", "position_share")),
 }
 OF_ENCODERS = ("model", "optimizer")
