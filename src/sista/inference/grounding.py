@@ -161,9 +161,18 @@ def ground_regions(
     )
     names = np.array([region.finding.split("/")[0] for _, region, _ in asked])
     held = np.array([row for row, _, _ in asked], dtype=np.int64)
-    texts_asked = np.array([text for _, _, text in asked], dtype=object)
+    hit, contrast, miou, miou_scaled, by_chance = figures.T
     return Grounding(
-        held, names, corpus.values("subject_id", held), texts_asked, *figures.T, own_side=own_side(model, corpus, asked, queries)
+        rows=held,
+        findings=names,
+        subjects=corpus.values("subject_id", held),
+        queries=np.array([text for _, _, text in asked], dtype=object),
+        hit=hit,
+        contrast=contrast,
+        miou=miou,
+        miou_scaled=miou_scaled,
+        chance=by_chance,
+        own_side=own_side(model, corpus, asked, queries),
     )
 
 
