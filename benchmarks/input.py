@@ -30,7 +30,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from measuring import facts, interleave, ratios, run_arguments, summary, table, write
+from measuring import facts, interleave, run_arguments, summary, table, write
 from PIL import Image
 from read_films import GRAINS, make_film
 from torch import Tensor
@@ -112,14 +112,19 @@ def to_a_crop(corpus: Corpus, plain: Corpus | None, folder: Path, batch: int, fu
     seconds = interleave({name: run for name, (_, run) in ways.items()}, rounds, torch.device("cpu"))
     a_film = {name: [value / ways[name][0] for value in values] for name, values in seconds.items()}
     result: dict[str, Any] = {"mean_bytes": {"256 px": int(np.mean([*map(len, data)])), "full size": int(np.mean([*map(len, whole)]))}}
-    against = {peer: ratios(a_film, peer) for peer in ("MGCA from 256 px", "MGCA from full size")}
+    peers = ("MGCA from 256 px", "MGCA from full size")
     for name, values in a_film.items():
         result[name] = {
             "films_per_s": round(1 / statistics.median(values), 1),
             "best_films_per_s": round(1 / min(values), 1),
-            **{f"times_{peer}": round(1 / against[peer][name]["median"], 2) for peer in against},
+            **{f"times_{peer}": _times(values, a_film[peer]) for peer in peers},
         }
     return result
+
+
+def _times(mine: list[float], theirs: list[float]) -> float:
+    """How many times as fast: the median over rounds."""
+    return float(f"{statistics.median(b / a for a, b in zip(mine, theirs, strict=True)):.4g}")
 
 
 class Step:
@@ -163,12 +168,12 @@ def loader_and_step(corpus: Corpus, step: Step, batch: int, threads: list[int], 
     }
     seconds = interleave({name: run for name, (_, run) in runs.items()}, rounds, step.device)
     a_batch = {name: [value / runs[name][0] for value in values] for name, values in seconds.items()}
-    against = ratios(a_batch, "step on a batch in memory")
+    steps = a_batch["step on a batch in memory"]
     return {
         name: {
             **summary(values),
             "pairs_per_s": round(batch / statistics.median(values), 1),
-            "times_the_step": round(1 / against[name]["median"], 2),
+            "times_the_step": _times(values, steps),
         }
         for name, values in a_batch.items()
     }

@@ -62,7 +62,6 @@ LENGTHS = torch.tensor([9, 2, 5, 1, 7, 3, 8])
 def test_packed_texts_are_the_texts_padded(kind: str, tmp_path: Path) -> None:
     """The same vectors and gradients on real pieces, and nothing else computed: the layers see one row of the real pieces."""
     encoder = TextEncoder(kind if kind == "compact" else saved(kind, tmp_path), vocabulary=40).eval()
-    assert encoder.packs
     mask = torch.arange(9)[None] < LENGTHS[:, None]
     pieces = torch.randint(5, 40, (7, 9), generator=torch.Generator().manual_seed(0)).masked_fill(~mask, 0)
     seen: list[tuple[int, ...]] = []
@@ -78,6 +77,16 @@ def test_packed_texts_are_the_texts_padded(kind: str, tmp_path: Path) -> None:
         assert (one is None) == (other is None)
         if one is not None and other is not None:
             torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
+
+
+def test_another_attention_is_never_given_packed_texts() -> None:
+    encoder = TextEncoder("compact", vocabulary=40).eval()
+    mask = torch.arange(9)[None] < LENGTHS[:, None]
+    pieces = torch.randint(5, 40, (7, 9)).masked_fill(~mask, 0)
+    packed = encoder(pieces, mask).pieces[mask]
+    for name in ("eager", "sdpa"):
+        encoder.model.set_attn_implementation(name)
+        torch.testing.assert_close(encoder(pieces, mask).pieces[mask], packed, rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_is_in_packed_attention_too() -> None:

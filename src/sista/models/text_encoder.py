@@ -42,7 +42,7 @@ class TextEncoder(nn.Module):
         self.model = _create(name, vocabulary, config, dropout)
         self.width: int = self.model.config.hidden_size
         self._whole_mask = _takes_whole_mask(self.model.config)
-        self.packs = self.model.config._attn_implementation == ATTENTION
+        self.packs = True
         rows = self.model.get_input_embeddings().num_embeddings
         if rows < vocabulary:
             raise SistaError(
@@ -56,7 +56,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, pieces: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> TextFeatures:
         """Pooled vectors and piece vectors of padded token ids. On the CPU padding is not computed where the model can do without."""
-        hidden = self._packed(pieces, mask) if self.packs and pieces.device.type == "cpu" else self._hidden(pieces, mask)
+        can_pack = self.packs and pieces.device.type == "cpu" and self.model.config._attn_implementation == ATTENTION
+        hidden = self._packed(pieces, mask) if can_pack else self._hidden(pieces, mask)
         if self.pooling == "cls":
             return TextFeatures(hidden[:, 0], hidden)
         weight = mask.unsqueeze(-1).to(hidden.dtype)
