@@ -11,7 +11,7 @@ import torch
 
 from sista.archives.build import build
 from sista.archives.phantom import Phantom
-from sista.benchmark.controls import MapVariance, controls, patches_of
+from sista.benchmark.controls import MapVariance, controls, one_of_each_subject, patches_of
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 from sista.training.pretrain import pretrain
@@ -109,5 +109,24 @@ def test_what_cannot_be_looked_at(finished: Finished, tmp_path: Path) -> None:
     build(Phantom(60, seed=4, size=64), tmp_path / "other", progress=False)
     with pytest.raises(SistaError, match="another tokenizer"):
         controls(finished.run, tmp_path / "other")
-    with pytest.raises(SistaError, match="two batches of 8 are needed"):
+    with pytest.raises(SistaError, match="subjects in split 'valid'; two batches of 8 are needed"):
         controls(finished.run, finished.corpus, split="valid")
+
+
+def test_untrained_runs_and_those_on_wrong_films_are_asked_alike(finished: Finished, tmp_path: Path) -> None:
+    """A run of no steps has no checkpoint; one that trains its term on wrong films is asked about the right ones, too."""
+    found = []
+    for name, wrong in (("right", False), ("wrong", True)):
+        run, settings = RunSettings(evaluate_every=0, device="cpu", progress=False), {"wrong_films": wrong}
+        pretrain(finished.corpus, tmp_path / name, "sista", settings, optimizer=OptimizerSettings(epochs=0, batch_size=8), run=run)
+        found.append(controls(tmp_path / name, finished.corpus)["metrics"])
+    assert found[0] == found[1]
+    assert "token/right" in found[0]
+
+
+def test_neighbours_are_of_different_subjects(finished: Finished) -> None:
+    corpus = Corpus.open(finished.corpus)
+    rows = one_of_each_subject(corpus, corpus.rows("train"))
+    subjects = corpus.values("subject_id", rows)
+    assert len(set(subjects)) == len(rows) == len(set(corpus.values("subject_id", corpus.rows("train"))))
+    assert list(rows) != sorted(rows)

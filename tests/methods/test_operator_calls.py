@@ -20,8 +20,10 @@ from tests.objectives.inputs import operators
 @pytest.mark.parametrize("name", ["sista", "sista-paper", "clip"])
 def test_a_whole_step(name: str, corpus_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = Corpus.open(corpus_path)
-    text = TextEncoder(**TextEncoder("compact", vocabulary=len(corpus.tokenizer)).describe())  # with fused attention, as on a GPU
-    monkeypatch.setattr(text, "_packed", text._hidden)  # the way of a GPU; on the CPU, reading lengths back costs nothing
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)  # the way of a GPU: fused attention, all texts at once
+        text = TextEncoder("compact", vocabulary=len(corpus.tokenizer))
+    assert text.model.config._attn_implementation == "sdpa"
     learner = make_method(name, DualEncoder(ImageEncoder("sista_compact", image_size=64), text), lambda share: 0.9, settings_of(name, {}))
     learner.train()
     generator = torch.Generator().manual_seed(0)

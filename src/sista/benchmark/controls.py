@@ -39,7 +39,7 @@ def controls(
     """Look at what the token terms of a finished pre-training have learnt, on pairs that it did not see.
 
     Every term is computed three times over the same batches, with the same words and draws: with each report's own patches (`TERM/right`),
-    with those of the next study of the batch (`TERM/wrong`), and with the mean patches of the split at each place (`TERM/mean`). A term
+    with those of another subject's film (`TERM/wrong`), and with the mean patches of the split at each place (`TERM/mean`). A term
     that is as low on the wrong film as on the right one has been solved without the film. Terms that take no patches are left out.
 
     `position_share` is of the maps of informative words, w . p over patches, each centred: the share of their variance that the word's
@@ -56,17 +56,21 @@ def controls(
     arguments = dict(locals())
     corpus, chosen = Corpus.open(data), choose_device(device)
     method, stated = restore(model, corpus).to(chosen), read_json(model / "run.json")
-    rows, size = corpus.rows(split), stated["optimizer"]["batch_size"]
+    if getattr(method.settings, "wrong_films", False):
+        method.settings = replace(method.settings, wrong_films=False)  # a run trained on wrong films is asked about right ones, too
+    rows, size = one_of_each_subject(corpus, corpus.rows(split)), stated["optimizer"]["batch_size"]
     if len(rows) < 2 * size:
-        raise SistaError(f"corpus {corpus.path} has {len(rows)} pairs in split {split!r}; two batches of {size} are needed")
+        raise SistaError(f"corpus {corpus.path} has {len(rows)} subjects in split {split!r}; two batches of {size} are needed")
     looks = _Looks(method, corpus, stated["teacher"], chosen, stated["precision"], rows[: len(rows) // size * size].reshape(-1, size))
     mean, share = looks.mean_and_share()
     losses = looks.losses(mean)
-    rested = {name: values for name, values in losses.items() if not np.allclose(values[0], values[1:], rtol=1e-6, atol=1e-7)}
+    rested = {
+        name: values for name, values in losses.items() if not np.allclose(values[0], values[1:], rtol=1e-6, atol=1e-7, equal_nan=True)
+    }
     metrics: dict[str, Any] = {}
     for name, (right, wrong, average) in rested.items():
-        metrics |= {f"{name}/{film}": float(np.mean(values)) for film, values in zip(FILMS, losses[name], strict=True)}
-        metrics |= {f"{name}/wrong_gap": float(np.mean(wrong - right)), f"{name}/mean_gap": float(np.mean(average - right))}
+        metrics |= {f"{name}/{film}": float(np.nanmean(values)) for film, values in zip(FILMS, losses[name], strict=True)}
+        metrics |= {f"{name}/wrong_gap": float(np.nanmean(wrong - right)), f"{name}/mean_gap": float(np.nanmean(average - right))}
     metrics["position_share"] = share
     result = {
         **looks.facts(model, split, arguments),
@@ -79,6 +83,17 @@ def controls(
         values = {f"value/{name}/{film}": losses[name][i] for name in rested for i, film in enumerate(FILMS)}
         write_run(out, result, {**looks.ids(), **values})
     return result
+
+
+def _differ(values: np.ndarray) -> bool:
+    """Whether a term is another on other films."""
+    return not np.allclose(values[0], values[1:], rtol=1e-6, atol=1e-7, equal_nan=True)
+
+
+def one_of_each_subject(corpus: Corpus, rows: np.ndarray) -> np.ndarray:
+    """The first of `rows` of each subject, in an order by chance (the same each time): no two neighbours are films of one subject."""
+    _, first = np.unique(corpus.values("subject_id", rows), return_index=True)
+    return np.random.default_rng(0).permutation(rows[np.sort(first)])
 
 
 @contextmanager
@@ -159,15 +174,15 @@ class _Looks:
             "wrong": lambda patches: patches.roll(1, dims=0),
             "mean": lambda patches: mean.to(patches.dtype).expand_as(patches),
         }
-        found: dict[str, list[list[float]]] = {}
+        found: dict[str, np.ndarray] = {}
         for number, (batch, images) in enumerate(self.batches()):
             for film, name in enumerate(FILMS):
                 generator = torch.Generator(self.device).manual_seed(number)
                 with autocast(self.precision, self.device), patches_of(self.method.encoder, changes[name]):
                     terms = self.method(batch, images, generator).terms
                 for term, value in terms.items():
-                    found.setdefault(term, [[], [], []])[film].append(float(value))
-        return {term: np.asarray(values) for term, values in found.items()}
+                    found.setdefault(term, np.full((len(FILMS), len(self.rows)), np.nan))[film, number] = float(value)
+        return found
 
     def ids(self) -> dict[str, Any]:
         """Batches as rows: the first pair of each stands for it."""

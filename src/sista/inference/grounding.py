@@ -151,7 +151,7 @@ def ground_regions(
         if len(queries) >= limit:
             break
         queries += [(int(row), region) for region in (corpus.regions(int(row)) if given is None else given.get(int(row), ()))]
-    queries = queries[:limit]
+    known, queries = queries, queries[:limit]  # whole films, and what is asked of them
     if not queries:
         raise SistaError(f"corpus {corpus.path} has no region on these films; grounding needs boxes or masks")
     texts = [query_text(region, level, corpus.reports([row])[0] if level == "sentence" else "") for row, region in queries]
@@ -172,7 +172,7 @@ def ground_regions(
         miou=miou,
         miou_scaled=miou_scaled,
         chance=by_chance,
-        own_side=own_side(model, corpus, asked, queries),
+        own_side=own_side(model, corpus, asked, known),
     )
 
 

@@ -41,7 +41,6 @@ class TextEncoder(nn.Module):
         self.name, self.pooling = name, pooling
         self.model = _create(name, vocabulary, config, dropout)
         self.width: int = self.model.config.hidden_size
-        self._whole_mask = _takes_whole_mask(self.model.config)
         self.packs = True
         rows = self.model.get_input_embeddings().num_embeddings
         if rows < vocabulary:
@@ -64,11 +63,12 @@ class TextEncoder(nn.Module):
         return TextFeatures((hidden * weight).sum(1) / weight.sum(1).clamp(min=1), hidden)
 
     def _hidden(self, pieces: Tensor, mask: Tensor) -> Tensor:
-        given = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1) if self._whole_mask else mask.long()
+        whole = _takes_whole_mask(self.model.config)
+        given = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1) if whole else mask.long()
         return self.model(input_ids=pieces, attention_mask=given).last_hidden_state
 
     def _packed(self, pieces: Tensor, mask: Tensor) -> Tensor:
-        if mask.sum() > WORTH_PACKING * mask.numel():
+        if not 0 < mask.sum() <= WORTH_PACKING * mask.numel():
             return self._hidden(pieces, mask)
         packing, config = Packing.of(mask), self.model.config
         first = PLAIN_KINDS[config.model_type] and config.pad_token_id + 1

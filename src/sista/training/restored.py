@@ -12,8 +12,7 @@ from sista.corpus.tokenizer import ReportTokenizer
 from sista.errors import SistaError
 from sista.methods import make_method, settings_of
 from sista.methods.method import Method
-from sista.training.pretrain import make_encoder
-from sista.training.settings import ModelSettings
+from sista.models.checkpoint import load_pretrained
 from sista.training.state import checkpoints
 
 
@@ -26,12 +25,13 @@ def restore(run: Path, corpus: Corpus) -> Method:
     if not (run / "summary.json").is_file():
         raise SistaError(f"{run} is no finished pre-training; give a folder that `sista pretrain` wrote with --out")
     stated, found = read_json(run / "run.json"), checkpoints(run / "checkpoints")
-    if not found:
+    if not found and stated["steps"]:
         raise SistaError(f"{run} has no checkpoint left; the model folder alone does not have what the method learnt")
     if ReportTokenizer.open(run / "model").fingerprint != corpus.tokenizer.fingerprint:
         raise SistaError(f"corpus {corpus.path} has another tokenizer than {run}; give the corpus that it was pre-trained on")
-    model = ModelSettings(**{**stated["model"], "pretrained": False})
-    encoder = make_encoder(corpus, model, read_json(run / "model" / "config.json")["encoder"]["image"]["image_size"])
+    encoder = load_pretrained(run).encoder
     method = make_method(stated["method"], encoder, corpus.teacher(stated["teacher"]), settings_of(stated["method"], stated["settings"]))
-    method.load_state_dict(load_file(found[-1] / "method.safetensors"))
+    if found:
+        held = load_file(found[-1] / "method.safetensors")
+        method.load_state_dict({**held, "encoder.mean_patches": encoder.mean_patches})  # which were measured after the last checkpoint
     return method.eval()

@@ -235,6 +235,15 @@ TRIALS = {
         ({"seeds": [9], "task": {**VALID, "split": "test"}}, TRIALS, r"must be scored on `split: valid`"),
         ({"seeds": [1, 9], "task": VALID}, TRIALS, r"share seeds \[1\]"),
         ({"seeds": [9], "task": {**VALID, "data": "no"}}, TRIALS, r"`data` \(a corpus\)"),
+        ({"seeds": 9, "task": VALID}, TRIALS, r"tune needs a list of seeds"),
+        ({"seeds": [9], "task": {**VALID, "metric": "aurok"}}, TRIALS, r"metric 'aurok': did you mean 'auroc'"),
+        (
+            {"seeds": [9], "task": {**VALID, "task": "controls", "metric": "position_share"}},
+            TRIALS,
+            r"tune needs a list of seeds, and a task",
+        ),
+        ({"seeds": [9], "task": VALID, "pretrain": {"data": "main"}}, TRIALS, r"leave `data` out"),
+        ({"seeds": [9], "task": VALID}, {"clip": {"trials": [None, {}]}}, r"must be a list of mappings"),
         ({"seeds": [9], "task": VALID}, {**TRIALS, "sat": {"trials": [{}]}}, r"different numbers of trials"),
     ],
 )
@@ -263,6 +272,39 @@ def test_the_best_trial_is_what_is_compared(tmp_path: Path, monkeypatch: pytest.
     assert tried.arguments["optimizer"] == {"epochs": 0.25, "batch_size": 32}
     assert "<h2>Tuning</h2>" in (out / "index.html").read_text()
     assert benchmark(grid, out, commands=True)["missing"] == 0
+
+
+def test_a_failed_trial_is_not_chosen_and_a_method_without_any_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails: set[str] = {"clip trial 1"}
+
+    def done(jobs: list, *rest: Any) -> dict:
+        lost = {job: "it broke" for job in jobs if job.key[2] in fails}
+        return {**_in_this_process([job for job in jobs if job not in lost], *rest), **lost}
+
+    monkeypatch.setattr("sista.benchmark.grid.run._do", done)
+    tune = {"seeds": [9], "pretrain": {"optimizer": {"epochs": 0}}, "task": VALID}
+    methods = {name: TRIALS[name] for name in ("clip", "untrained")}
+    grid = write(tmp_path, methods=methods, tune=tune, seeds=[0], tasks={"zero": TINY["tasks"]["zero"]})
+    benchmark(grid, tmp_path / "out", threads=1)
+    assert list(pd.read_csv(tmp_path / "out" / "tuning.csv").chosen) == [False, True]
+    fails.add("clip trial 2")
+    with pytest.raises(SistaError, match=r"all trials of 'clip' with 'compact' failed, such as the first: it broke"):
+        benchmark(grid, tmp_path / "new", threads=1)
+
+
+def test_a_grid_on_valid_is_tested_on_valid_and_controls_are_not_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
+    tasks = {"zero": {"task": "zeroshot", "data": "main", "split": "valid"}, "controls": {"data": "main"}}
+    pretrain = {**TINY["pretrain"], "optimizer": {"epochs": 0.5, "batch_size": 8}}
+    methods = {"untrained": {"method": "clip", "optimizer": {"epochs": 0}}, "sista": {}}
+    corpora = {"main": {**TINY["corpora"]["main"], "fractions": [0.6, 0.1, 0.3]}}
+    benchmark(write(tmp_path, tasks=tasks, pretrain=pretrain, methods=methods, corpora=corpora, seeds=[0]), tmp_path / "out", threads=1)
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    zero, other = table[table.task == "zero"], table[table.task == "controls"]
+    assert zero[~zero.best].p.notna().all()
+    assert set(other.metric) == {"token/wrong_gap", "token/mean_gap", "position_share"}
+    assert not other.best.any()
+    assert "‡" not in (tmp_path / "out" / "table.md").read_text().split("## compact")[1]
 
 
 def test_the_interval_of_seeds() -> None:

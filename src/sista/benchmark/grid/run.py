@@ -61,10 +61,8 @@ def benchmark(
         _missing(plan, jobs_of(plan, out))  # what is wrong with the comparison is said before the tuning
         if missing and commands:
             return {**_write_commands(plan, tuning, missing, out), "tuning": True}
-        if missing and not tables_only:
-            failed = _do(missing, processes, threads, progress)
-            _raise_failed(failed, missing)
-        tuned = trials_of(plan, tuning)
+        lost = _do(missing, processes, threads, progress) if missing and not tables_only else {}
+        tuned = trials_of(plan, tuning, lost)
         write_trials(tuned, out)
     jobs = jobs_of(plan, out, chosen(tuned))
     missing = _missing(plan, jobs)

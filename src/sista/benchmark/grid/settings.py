@@ -26,6 +26,7 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 OF_ENCODERS = ("model", "optimizer")
 OF_METHODS = ("method", "settings", "teacher", "optimizer", "trials")
 OF_TUNING = ("seeds", "pretrain", "task")
+TUNABLE = ("zeroshot", "retrieve", "ground")  # tasks that can be scored on a valid split, and of which more is better
 Group = Mapping[str, Mapping[str, Any]]
 
 
@@ -83,7 +84,10 @@ def _check(grid: Grid, path: Path) -> None:
                 if key not in allowed:
                     raise SistaError(f"grid {path}: {kind} {name!r} has an unknown key {key!r}: {nearest(key, allowed)}")
     for name, spec in grid.methods.items():
-        for trial in ({}, *(spec or {}).get("trials", ())):
+        trials = (spec or {}).get("trials", [])
+        if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
+            raise SistaError(f"grid {path}: the trials of {name!r} must be a list of mappings; {{}} is the method as it stands")
+        for trial in ({}, *trials):
             for key in trial:
                 if key not in OF_METHODS or key == "trials":
                     raise SistaError(f"grid {path}: a trial of {name!r} has an unknown key {key!r}: {nearest(key, OF_METHODS)}")
@@ -115,9 +119,16 @@ def _check_tuning(grid: Grid, path: Path) -> None:
     if len(set(counts.values())) > 1:
         raise SistaError(f"grid {path}: methods have different numbers of trials ({counts}); give each as many")
     task = grid.tune.get("task") or {}
-    if not grid.tune.get("seeds") or not task.get("metric") or task.get("data") not in grid.corpora or task.get("task") not in TASKS:
-        raise SistaError(f"grid {path}: tune needs seeds, and a task with `task` ({', '.join(TASKS)}), `data` (a corpus) and `metric`")
+    if not isinstance(grid.tune.get("seeds"), list) or task.get("data") not in grid.corpora or task.get("task") not in TUNABLE:
+        raise SistaError(
+            f"grid {path}: tune needs a list of seeds, and a task with `task` ({', '.join(TUNABLE)}), `data` (a corpus) and `metric`"
+        )
+    stems = {name.partition("/")[0] for name in TASKS[task["task"]][1]}
+    if str(task.get("metric")).partition("/")[0] not in stems:
+        raise SistaError(f"grid {path}: tune has metric {task.get('metric')!r}: {nearest(str(task.get('metric')), stems)}")
     if task.get("split") != "valid":
-        raise SistaError(f"grid {path}: the tuning task must be scored on `split: valid` (zeroshot, retrieve and ground can be)")
+        raise SistaError(f"grid {path}: the tuning task must be scored on `split: valid`")
+    if "data" in (grid.tune.get("pretrain") or {}):
+        raise SistaError(f"grid {path}: trials are pre-trained on the grid's own pairs; leave `data` out of tune's pretrain")
     if shared := set(grid.tune["seeds"]) & set(grid.seeds):
         raise SistaError(f"grid {path}: tuning and comparing share seeds {sorted(shared)}; tune on others")

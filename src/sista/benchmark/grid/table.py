@@ -80,22 +80,27 @@ def _summary(grid: Grid, figures: pd.DataFrame, folders: dict[tuple[str, str, st
                 means = {method: part.value.mean() for method, part in here.groupby("method", sort=False)}
                 if not means:
                     continue
-                best = max(means, key=lambda method: means[method])
+                ranked = grid.tasks[task].get("task", task) != "controls"  # more is not better there, and losses have scales of their own
+                best = max(means, key=lambda method: means[method]) if ranked else None
                 for method in (name for name in grid.methods if name in means):
                     part = here[here.method == method].sort_values("seed")
                     low, high = seed_interval(part.value.to_numpy(float))
                     row = {"encoder": encoder, "method": method, "task": task, "metric": metric, "mean": means[method]}
-                    row |= {"low": low, "high": high, "seeds": len(part), "best": method == best}
+                    row |= {"low": low, "high": high, "seeds": len(part), "ranked": ranked, "best": method == best}
+                    if best is None or method == best:
+                        rows.append({**row, **_NO_TEST})
+                        continue
                     both = [int(seed) for seed in sorted(set(part.seed) & set(here[here.method == best].seed))]
                     runs = [[folders[(task, encoder, one, seed)] for seed in both] for one in (str(method), str(best))]
-                    rows.append({**row, **(_NO_TEST if method == best else _against(runs[0], runs[1], metric, resamples))})
+                    rows.append({**row, **_against(runs[0], runs[1], metric, grid.tasks[task].get("split", "test"), resamples)})
     return rows
 
 
-def _against(mine: Sequence[Path], theirs: Sequence[Path], metric: str, resamples: int) -> dict[str, float]:
+def _against(mine: Sequence[Path], theirs: Sequence[Path], metric: str, split: str, resamples: int) -> dict[str, float]:
     """Mean difference over seeds, paired by seed and by film; NaN where no seed is in both, or the figure is none of films."""
     try:
-        found = mean_difference([(read_run(a), read_run(b)) for a, b in zip(mine, theirs, strict=True)], metric, resamples=resamples)
+        pairs = [(read_run(a), read_run(b)) for a, b in zip(mine, theirs, strict=True)]
+        found = mean_difference(pairs, metric, split, resamples)
     except SistaError:
         return _NO_TEST
     return dict(zip(_NO_TEST, (found.value, *found.ci95, found.p), strict=True))
@@ -124,13 +129,13 @@ def cell(row: dict[str, Any] | None) -> str:
         return "-"
     half = "" if np.isnan(row["low"]) else f" ± {(row['high'] - row['low']) / 2:.3f}"
     near = "‡" if np.isnan(row["difference_low"]) else "†" if row["difference_low"] <= 0 <= row["difference_high"] else ""
-    near = "" if row["best"] else near
+    near = "" if row["best"] or not row["ranked"] else near
     return f"{row['mean']:.3f}{half}{near}"
 
 
 NOTE = (
     "Mean over seeds ± half the width of its 95 % t-interval over seeds (training and label draws). Bold: the highest mean of its column. "
-    "†: the paired bootstrap over test subjects (seeds averaged) finds no difference from the bold one at 95 %; "
+    "†: the paired bootstrap over the scored subjects (seeds averaged) finds no difference from the bold one at 95 %; "
     "‡: there is no such test of this figure."
 )
 

@@ -48,26 +48,36 @@ def trial_grid(grid: Grid) -> Grid:
     return replace(grid, pretrain=pretrain, methods=methods, tasks={TASK: task}, seeds=tuple(tune["seeds"]), tune=None)
 
 
-def trials_of(grid: Grid, jobs: list[Job]) -> list[Trial]:
-    """All trials and which of them is the best (of equal ones the first); raises SistaError while one is not done."""
+def trials_of(grid: Grid, jobs: list[Job], failed: Mapping[Job, str] | None = None) -> list[Trial]:
+    """All trials and which of them is the best (of equal ones the first).
+
+    A trial that failed, or whose score is not a number, has -inf. Raises SistaError while one is not done, and where all of a method's
+    trials have failed.
+    """
     assert grid.tune is not None
     metric, scores = grid.tune["task"]["metric"], dict[tuple[str, str], list[float]]()
     for job in jobs:
         task, encoder, name, _ = job.key
         if task != TASK:
             continue
+        if failed and job in failed:
+            scores.setdefault((encoder, name), []).append(-np.inf)
+            continue
         if not job.done:
             raise SistaError(f"trial {job.folder.name} is not done, so that nothing can be chosen; run the grid without --tables_only")
         held = read_json(job.folder / "result.json")["metrics"]
         if metric not in held:
             raise SistaError(f"the tuning task has no metric {metric!r}; it has {', '.join(held)}")
-        value = held[metric]
-        scores.setdefault((encoder, name), []).append(value["value"] if isinstance(value, dict) else value)
+        value = held[metric]["value"] if isinstance(held[metric], dict) else held[metric]
+        scores.setdefault((encoder, name), []).append(-np.inf if value is None else value)
     found = []
     for encoder in grid.encoders:
         for method, spec in grid.methods.items():
             changes = (spec or {}).get("trials", ())
             means = [float(np.mean(scores[(encoder, f"{method}{BETWEEN}{n}")])) for n in range(1, len(changes) + 1)]
+            if means and max(means) == -np.inf:
+                reasons = [reason for job, reason in (failed or {}).items() if job.key[1:3] == (encoder, f"{method}{BETWEEN}1")]
+                raise SistaError(f"all trials of {method!r} with {encoder!r} failed, such as the first: {' '.join(reasons) or 'no score'}")
             best = int(np.argmax(means)) if means else -1
             found += [Trial(encoder, method, n + 1, changes[n], mean, n == best) for n, mean in enumerate(means)]
     return found
