@@ -32,8 +32,7 @@ class SistaSettings:
         temperature: of the instance logits, at the start.
         learn_temperature: train it, clamped to 0.01 to 1.
         instance_weight: lambda 1.
-        token_weight: lambda 2; 0 leaves the token term out. The paper's is 1; 0.1 points as well and costs no retrieval
-            (results/phantom-v1/token_weight/).
+        token_weight: lambda 2; 0 leaves the token term out. The paper's is 1, which costs retrieval (docs/evidence.md).
         token_form: cross_film, within or report_score.
         weighting: how a word looks at patches: minmax, topk, sparsemax, entmax, or softmax (dense, the control).
         sigma: minmax, share of the range below which a patch does not count; 0: 1/P.
