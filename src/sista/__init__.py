@@ -1,7 +1,7 @@
 """sista: from radiographs and reports to an image encoder, and from the encoder to answers.
 
 import sista
-sista.build("phantom", out="runs/corpus", archive={"count": 12_000})
+sista.build("phantom", out="runs/corpus", options={"count": 12_000})
 sista.pretrain(data="runs/corpus", out="runs/sista")
 model = sista.load("runs/sista")
 model.classify("film.png", ["pleural effusion", "pneumothorax"])
@@ -30,6 +30,7 @@ _WHERE = {
     "embed": "sista.inference.embed_archive",
     "export": "sista.inference.export",
     "compare": "sista.benchmark.compare",
+    "controls": "sista.benchmark.controls",
     "demo": "sista.benchmark.demo",
     "SistaError": "sista.errors",
 }
@@ -40,6 +41,7 @@ __all__ = [
     "check",
     "classify",
     "compare",
+    "controls",
     "demo",
     "detect",
     "embed",

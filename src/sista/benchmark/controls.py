@@ -54,7 +54,7 @@ def controls(
         out: a folder for result.json and predictions.parquet (a row for each batch).
     """
     arguments = dict(locals())
-    corpus, chosen = Corpus.open(data), choose_device(device)
+    model, corpus, chosen = Path(model), Corpus.open(data), choose_device(device)
     method, stated = restore(model, corpus).to(chosen), read_json(model / "run.json")
     if getattr(method.settings, "wrong_films", False):
         method.settings = replace(method.settings, wrong_films=False)  # a run trained on wrong films is asked about right ones, too
@@ -64,9 +64,7 @@ def controls(
     looks = _Looks(method, corpus, stated["teacher"], chosen, stated["precision"], rows[: len(rows) // size * size].reshape(-1, size))
     mean, share = looks.mean_and_share()
     losses = looks.losses(mean)
-    rested = {
-        name: values for name, values in losses.items() if not np.allclose(values[0], values[1:], rtol=1e-6, atol=1e-7, equal_nan=True)
-    }
+    rested = {name: values for name, values in losses.items() if _differ(values)}
     metrics: dict[str, Any] = {}
     for name, (right, wrong, average) in rested.items():
         metrics |= {f"{name}/{film}": float(np.nanmean(values)) for film, values in zip(FILMS, losses[name], strict=True)}

@@ -86,7 +86,7 @@ def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(
         ({"seed": [1]}, r"unknown key 'seed': did you mean 'seeds'"),
         ({"encoders": {}}, r"has no encoders"),
         ({"methods": {"clip": {"trials": [{}]}}}, r"'clip' has trials, but the grid has no `tune`"),
-        ({"tune": {"seeds": [9]}}, r"no method has trials"),
+        ({"tune": {"seeds": [9], "task": {}}}, r"no method has trials"),
         ({"methods": {"clip": {"trials": [{"epochs": 1}]}}}, r"a trial of 'clip' has an unknown key 'epochs'"),
         ({"methods": {"clip": {"trials": [{"settings": {"sigma": 1}}]}}}, r"no setting 'sigma'"),
     ],
@@ -236,6 +236,7 @@ TRIALS = {
         ({"seeds": [1, 9], "task": VALID}, TRIALS, r"share seeds \[1\]"),
         ({"seeds": [9], "task": {**VALID, "data": "no"}}, TRIALS, r"`data` \(a corpus\)"),
         ({"seeds": 9, "task": VALID}, TRIALS, r"tune needs a list of seeds"),
+        ({"seeds": [9], "task": "zeroshot"}, TRIALS, r"tune must be a mapping"),
         ({"seeds": [9], "task": {**VALID, "metric": "aurok"}}, TRIALS, r"metric 'aurok': did you mean 'auroc'"),
         (
             {"seeds": [9], "task": {**VALID, "task": "controls", "metric": "position_share"}},
@@ -285,8 +286,10 @@ def test_a_failed_trial_is_not_chosen_and_a_method_without_any_is_named(tmp_path
     tune = {"seeds": [9], "pretrain": {"optimizer": {"epochs": 0}}, "task": VALID}
     methods = {name: TRIALS[name] for name in ("clip", "untrained")}
     grid = write(tmp_path, methods=methods, tune=tune, seeds=[0], tasks={"zero": TINY["tasks"]["zero"]})
-    benchmark(grid, tmp_path / "out", threads=1)
+    result = benchmark(grid, tmp_path / "out", threads=1)
+    assert set(result["failed_trials"].values()) == {"it broke"}
     assert list(pd.read_csv(tmp_path / "out" / "tuning.csv").chosen) == [False, True]
+    assert "failed" in (tmp_path / "out" / "index.html").read_text()
     fails.add("clip trial 2")
     with pytest.raises(SistaError, match=r"all trials of 'clip' with 'compact' failed, such as the first: it broke"):
         benchmark(grid, tmp_path / "new", threads=1)

@@ -54,7 +54,7 @@ def _tuning(tuned: Sequence[Trial]) -> str:
     """Every trial and its score on the valid split; the chosen ones bold."""
     rows = []
     for trial in tuned:
-        cells = [trial.encoder, trial.method, json.dumps(trial.changes), f"{trial.score:.3f}"]
+        cells = [trial.encoder, trial.method, json.dumps(trial.changes), f"{trial.score:.3f}" if np.isfinite(trial.score) else "failed"]
         shown = (f"<b>{html.escape(one)}</b>" if trial.chosen else html.escape(one) for one in cells)
         rows.append(f"<tr>{''.join(f'<td>{one}</td>' for one in shown)}</tr>")
     head = "<tr><th>encoder</th><th>method</th><th>trial</th><th>score on valid</th></tr>"

@@ -53,7 +53,7 @@ def benchmark(
         raise SistaError(f"--processes is {processes}; at least 1 is needed")
     plan, out = read_grid(Path(grid)), Path(out)
     threads = threads or max(1, (os.cpu_count() or 1) // processes)
-    tuned: list[Trial] = []
+    tuned, lost = list[Trial](), dict[Job, str]()
     if plan.tune is not None:
         trials = trial_grid(plan)
         tuning = jobs_of(trials, out)
@@ -61,7 +61,8 @@ def benchmark(
         _missing(plan, jobs_of(plan, out))  # what is wrong with the comparison is said before the tuning
         if missing and commands:
             return {**_write_commands(plan, tuning, missing, out), "tuning": True}
-        lost = _do(missing, processes, threads, progress) if missing and not tables_only else {}
+        if missing and not tables_only:
+            lost = _do(missing, processes, threads, progress)
         tuned = trials_of(plan, tuning, lost)
         write_trials(tuned, out)
     jobs = jobs_of(plan, out, chosen(tuned))
@@ -76,6 +77,7 @@ def benchmark(
         "jobs": len(jobs),
         "done": sum(job.done for job in jobs),
         "failed": {job.folder.name: reason for job, reason in failed.items()},
+        "failed_trials": {job.folder.name: reason for job, reason in lost.items()},
         "table": str(out / "table.md"),
         "page": str(out / "index.html"),
     }

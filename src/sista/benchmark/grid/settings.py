@@ -111,6 +111,12 @@ def _check_tuning(grid: Grid, path: Path) -> None:
         if counts:
             raise SistaError(f"grid {path}: {next(iter(counts))!r} has trials, but the grid has no `tune` that says how they are scored")
         return
+    if (
+        not isinstance(grid.tune, dict)
+        or not isinstance(grid.tune.get("task"), dict)
+        or not isinstance(grid.tune.get("pretrain") or {}, dict)
+    ):
+        raise SistaError(f"grid {path}: tune must be a mapping with seeds, a task and, where trials differ from the rest, pretrain")
     for key in grid.tune:
         if key not in OF_TUNING:
             raise SistaError(f"grid {path}: tune has an unknown key {key!r}: {nearest(key, OF_TUNING)}")
@@ -118,7 +124,7 @@ def _check_tuning(grid: Grid, path: Path) -> None:
         raise SistaError(f"grid {path}: there is a `tune`, but no method has trials")
     if len(set(counts.values())) > 1:
         raise SistaError(f"grid {path}: methods have different numbers of trials ({counts}); give each as many")
-    task = grid.tune.get("task") or {}
+    task = grid.tune["task"]
     if not isinstance(grid.tune.get("seeds"), list) or task.get("data") not in grid.corpora or task.get("task") not in TUNABLE:
         raise SistaError(
             f"grid {path}: tune needs a list of seeds, and a task with `task` ({', '.join(TUNABLE)}), `data` (a corpus) and `metric`"

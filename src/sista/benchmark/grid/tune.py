@@ -44,7 +44,7 @@ def trial_grid(grid: Grid) -> Grid:
         for number, trial in enumerate((spec or {}).get("trials", ()), start=1)
     }
     task = {key: value for key, value in tune["task"].items() if key != "metric"}
-    pretrain = merged(grid.pretrain, tune.get("pretrain", {}))
+    pretrain = merged(grid.pretrain, tune.get("pretrain") or {})
     return replace(grid, pretrain=pretrain, methods=methods, tasks={TASK: task}, seeds=tuple(tune["seeds"]), tune=None)
 
 
