@@ -21,7 +21,8 @@ from sista.benchmark.grid import jobs as grid_jobs
 from sista.benchmark.grid.jobs import jobs_of
 from sista.benchmark.grid.run import _stages, benchmark
 from sista.benchmark.grid.settings import read_grid
-from sista.benchmark.grid.table import seed_interval
+from sista.benchmark.grid.summary import seed_interval
+from sista.benchmark.grid.table import over_cell
 from sista.benchmark.grid.tune import trial_grid
 from sista.cli import main
 from sista.errors import SistaError
@@ -85,6 +86,7 @@ def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(
         ({"seeds": [1, 1]}, r"a seed stands twice"),
         ({"seed": [1]}, r"unknown key 'seed': did you mean 'seeds'"),
         ({"encoders": {}}, r"has no encoders"),
+        ({"baseline": "clib"}, r"baseline 'clib' is none of its methods: did you mean 'clip'"),
         ({"methods": {"clip": {"trials": [{}]}}}, r"'clip' has trials, but the grid has no `tune`"),
         ({"tune": {"seeds": [9], "task": {}}}, r"no method has trials"),
         ({"methods": {"clip": {"trials": [{"epochs": 1}]}}}, r"a trial of 'clip' has an unknown key 'epochs'"),
@@ -152,7 +154,7 @@ def test_a_grid_done_resumed_and_done_again_gives_the_same_tables(tmp_path: Path
     worse = summary[~summary.best].iloc[0]
     best = summary[summary.best & (summary.task == worse.task)].iloc[0]
     assert worse.difference == pytest.approx(worse["mean"] - best["mean"], abs=1e-5)
-    assert "probe auroc@1.0" in (out / "table.md").read_text()
+    assert "### probe\n\n| method | auroc@1.0 |" in (out / "table.md").read_text()
     assert "\\toprule" in (out / "table.tex").read_text()
     assert "A grid of two methods &amp; two seeds." in (out / "index.html").read_text()
 
@@ -167,13 +169,51 @@ def test_a_grid_done_resumed_and_done_again_gives_the_same_tables(tmp_path: Path
     assert {name: (out / name).read_bytes() for name in before} == before
 
 
+def test_gains_over_a_baseline_and_a_floor_that_is_never_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
+    methods = {"untrained": {**TINY["methods"]["untrained"], "reference": True}, "clip": {}}
+    out = tmp_path / "out"
+    benchmark(write(tmp_path, methods=methods, baseline="untrained"), out, threads=1)
+    figures, summary = pd.read_csv(out / "results.csv"), pd.read_csv(out / "table.csv")
+    assert set(summary[summary.best].method) == {"clip"}
+    values = figures[(figures.task == "zero") & (figures.metric == "auroc")].pivot(index="seed", columns="method", values="value")
+    gains = values["clip"] - values["untrained"]
+    row = summary[(summary.method == "clip") & (summary.task == "zero")].iloc[0]
+    half = stats.t.ppf(0.975, 1) * gains.std(ddof=1) / np.sqrt(2)
+    assert row.over == pytest.approx(gains.mean(), abs=1e-5)
+    assert (row.over_low, row.over_high) == pytest.approx((gains.mean() - half, gains.mean() + half), abs=1e-5)
+    assert row.over_films_low < row.over < row.over_films_high
+    floor = summary[(summary.method == "untrained") & (summary.task == "zero")].iloc[0]
+    assert floor[["over", "over_low"]].isna().all()
+    text = (out / "table.md").read_text()
+    assert f"| clip | {gains.mean():+.3f} (" in text.split("## compact, over untrained")[1]
+    assert "Over untrained" in (out / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("seeds", "films", "text", "bold"),
+    [
+        ((0.01, 0.02, 0.03), (0.005, 0.04), "+0.020 (+0.010 to +0.030)", True),
+        ((0.01, 0.02, 0.03), (-0.01, 0.04), "+0.020 (+0.010 to +0.030)", False),
+        ((-0.05, -0.02, 0.01), (-0.03, -0.01), "-0.020 (-0.050 to +0.010)", False),
+        ((0.01, 0.02, 0.03), (np.nan, np.nan), "+0.020 (+0.010 to +0.030)", True),
+        ((np.nan, 0.02, np.nan), (0.01, 0.04), "+0.020", False),
+    ],
+)
+def test_a_gain_is_claimed_where_seeds_and_films_agree(
+    seeds: tuple[float, float, float], films: tuple[float, float], text: str, bold: bool
+) -> None:
+    row = dict(zip(("over_low", "over", "over_high", "over_films_low", "over_films_high"), (*seeds, *films), strict=True))
+    assert over_cell(row) == (text, bold)
+
+
 def test_a_failed_job_is_named_and_the_others_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
     grid = write(tmp_path, tasks={**TINY["tasks"], "segment": {"data": "main", "findings": ["no such thing"]}}, seeds=[0])
     with pytest.raises(SistaError, match=r"2 of 9 jobs failed, such as segment-compact-untrained-0-\w+: .*no region of 'no such thing'"):
         benchmark(grid, tmp_path / "out", threads=1)
     assert len(list((tmp_path / "out" / "tasks").glob("*/result.json"))) == 4
-    assert "zero auroc" in (tmp_path / "out" / "table.md").read_text()
+    assert "### zero\n\n| method | auroc |" in (tmp_path / "out" / "table.md").read_text()
 
 
 def test_jobs_in_processes_of_their_own(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sista import versions
-from sista.benchmark.grid.table import NOTE, Found, cell, main_table
+from sista.benchmark.grid.summary import Found
+from sista.benchmark.grid.table import NOTE, OVER, Table, tables_of
 from sista.benchmark.grid.tune import Trial
 from sista.benchmark.report import STYLE, figure_tag
 from sista.corpus.disk import write_bytes
@@ -28,15 +29,15 @@ def write_page(found: Found, out: Path, result: dict[str, Any], tuned: Sequence[
         f"<p class=note>{result['done']} of {result['jobs']} jobs are done; seeds {', '.join(map(str, grid.seeds))}. {NOTE}</p>",
     ]
     for encoder in grid.encoders:
-        columns, rows = main_table(found, encoder)
-        if not columns:
-            continue
-        head = "".join(f"<th>{html.escape(task)}<br><small>{html.escape(metric)}</small></th>" for task, metric in columns)
-        body = "".join(f"<tr><td>{html.escape(method)}</td>{''.join(_cell(one) for one in cells)}</tr>" for method, cells in rows)
-        parts.append(f"<h2>{html.escape(encoder)}</h2><table><tr><th>method</th>{head}</tr>{body}</table>")
+        parts += [_table(table, f"{encoder}: {table.title}") for table in tables_of(found, encoder)]
     for task in grid.tasks:
         if (found.summary.task == task).any():
             parts.append(f"<h2>{html.escape(task)}</h2>{figure_tag(_plot(found, task))}")
+    if found.summary.over.notna().any():
+        parts.append(f"<h2>Over {html.escape(grid.baseline)}</h2><p class=note>{html.escape(OVER.format(grid.baseline))}</p>")
+        parts += [
+            _table(table, f"{encoder}: {table.title}", "h3") for encoder in grid.encoders for table in tables_of(found, encoder, True)
+        ]
     if tuned:
         parts.append(_tuning(tuned))
     stated = ", ".join(f"{name} {version}" for name, version in versions().items())
@@ -45,9 +46,13 @@ def write_page(found: Found, out: Path, result: dict[str, Any], tuned: Sequence[
     write_bytes(out / "index.html", f"{page}</html>\n".encode())
 
 
-def _cell(row: dict[str, Any] | None) -> str:
-    shown = html.escape(cell(row))
-    return f"<td><b>{shown}</b></td>" if row and row["best"] else f"<td>{shown}</td>"
+def _table(table: Table, title: str, level: str = "h2") -> str:
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
+    rows = []
+    for method, cells in table.rows:
+        shown = (f"<td><b>{html.escape(text)}</b></td>" if bold else f"<td>{html.escape(text)}</td>" for text, bold in cells)
+        rows.append(f"<tr><td>{html.escape(method)}</td>{''.join(shown)}</tr>")
+    return f"<{level}>{html.escape(title)}</{level}><table><tr><th>method</th>{head}</tr>{''.join(rows)}</table>"
 
 
 def _tuning(tuned: Sequence[Trial]) -> str:
@@ -63,27 +68,29 @@ def _tuning(tuned: Sequence[Trial]) -> str:
 
 
 def _plot(found: Found, task: str) -> Figure:
-    """Each run a dot, the means a bar, a panel for each metric of the main table, a group for each encoder."""
+    """A panel for each metric of the main table, a line for each method: every run a dot, the mean with the seeds' interval, by encoder."""
     from matplotlib.figure import Figure
 
     part = found.summary[found.summary.task == task]
-    metrics = list(dict.fromkeys(part.metric))
-    figure = Figure(figsize=(max(3.2 * len(metrics), 5), 3.2), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(metrics)))
-    encoders, methods = list(found.grid.encoders), list(found.grid.methods)
-    width = 0.8 / len(methods)
+    metrics, methods, encoders = list(dict.fromkeys(part.metric)), list(found.grid.methods), list(found.grid.encoders)
+    figure = Figure(figsize=(2.6 * len(metrics) + 1.6, 0.22 * len(methods) * len(encoders) + 1.0), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(metrics), sharey=True))
     for panel, metric in zip(panels, metrics, strict=True):
-        for place, method in enumerate(methods):
-            for group, encoder in enumerate(encoders):
-                figures = found.figures[
+        for group, encoder in enumerate(encoders):
+            rows = part[(part.metric == metric) & (part.encoder == encoder)]
+            y = np.array([methods.index(method) for method in rows.method]) + (group - (len(encoders) - 1) / 2) * 0.8 / len(encoders)
+            for place, method in zip(y, rows.method, strict=True):
+                runs = found.figures[
                     found.figures[["encoder", "method", "task", "metric"]].eq([encoder, method, task, metric]).all(axis=1)
-                ]
-                runs = figures.value
-                if len(runs):
-                    x = group + (place - (len(methods) - 1) / 2) * width
-                    panel.bar(x, runs.mean(), width * 0.9, color=f"C{place % 10}", alpha=0.5, label=method if group == 0 else None)
-                    panel.plot([x] * len(runs), runs, "k.", markersize=3)
-        panel.set_xticks(range(len(encoders)), encoders)
+                ].value
+                panel.plot(runs, [place] * len(runs), ".", color=f"C{group}", alpha=0.4, markersize=4)
+            half = np.nan_to_num((rows.high - rows.low).to_numpy(float) / 2)
+            panel.errorbar(rows["mean"], y, xerr=half, fmt="|", color=f"C{group}", markersize=9, linewidth=1, label=encoder)
+        panel.set_yticks(range(len(methods)), methods, fontsize=8)
+        panel.tick_params(axis="x", labelsize=8)
+        panel.grid(axis="y", linewidth=0.3)
         panel.set_title(metric, fontsize=9)
-    panels[0].legend(fontsize=7)
+    panels[0].set_ylim(len(methods) - 0.5, -0.5)
+    if len(encoders) > 1:
+        panels[0].legend(fontsize=7)
     return figure

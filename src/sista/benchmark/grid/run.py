@@ -17,7 +17,8 @@ from typing import Any
 from sista.benchmark.grid.jobs import Job, jobs_of
 from sista.benchmark.grid.page import write_page
 from sista.benchmark.grid.settings import Grid, read_grid
-from sista.benchmark.grid.table import gather, write_tables
+from sista.benchmark.grid.summary import gather
+from sista.benchmark.grid.table import write_tables
 from sista.benchmark.grid.tune import Trial, chosen, trial_grid, trials_of, write_trials
 from sista.errors import SistaError
 

@@ -24,7 +24,8 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "controls": ("sista.benchmark.controls:controls", ("token/wrong_gap", "token/mean_gap", "position_share")),
 }
 OF_ENCODERS = ("model", "optimizer")
-OF_METHODS = ("method", "settings", "teacher", "optimizer", "trials")
+OF_METHODS = ("method", "settings", "teacher", "optimizer", "trials", "reference")
+OF_TRIALS = ("method", "settings", "teacher", "optimizer")
 OF_TUNING = ("seeds", "pretrain", "task")
 TUNABLE = ("zeroshot", "retrieve", "ground")  # tasks that can be scored on a valid split, and of which more is better
 Group = Mapping[str, Mapping[str, Any]]
@@ -36,10 +37,11 @@ class Grid:
 
     name: of the whole. about: what it is for, in a sentence or two, for the page. corpora: name -> an archive and the arguments of its
     build, or `path: DIR`. pretrain: arguments of `sista pretrain` that all runs share; its `data` names a corpus. encoders: name -> `model`
-    and `optimizer` settings. methods: name -> method, settings, teacher, optimizer. tasks: name -> `task` (by default the name itself),
-    `data` (a corpus), arguments of the command, and `metrics`, those of the main table. seeds: of the weights, the order of the pairs,
-    augmentation, and of the heads. tune: seeds, `pretrain` (changes to the shared arguments), and `task` with its `metric`, by which the
-    best of each method's `trials` is chosen, on a valid split.
+    and `optimizer` settings. methods: name -> method, settings, teacher, optimizer; with `reference: true` a floor or ceiling, which is
+    never called the best. baseline: the method over which the gains of the others are stated. tasks: name -> `task` (by default the name
+    itself), `data` (a corpus), arguments of the command, and `metrics`, those of the main table. seeds: of the weights, the order of the
+    pairs, augmentation, and of the heads. tune: seeds, `pretrain` (changes to the shared arguments), and `task` with its `metric`, by which
+    the best of each method's `trials` is chosen, on a valid split.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Grid:
     tasks: Group
     seeds: tuple[int, ...]
     about: str = ""
+    baseline: str = ""
     tune: Mapping[str, Any] | None = None
 
 
@@ -89,10 +92,12 @@ def _check(grid: Grid, path: Path) -> None:
             raise SistaError(f"grid {path}: the trials of {name!r} must be a list of mappings; {{}} is the method as it stands")
         for trial in ({}, *trials):
             for key in trial:
-                if key not in OF_METHODS or key == "trials":
-                    raise SistaError(f"grid {path}: a trial of {name!r} has an unknown key {key!r}: {nearest(key, OF_METHODS)}")
+                if key not in OF_TRIALS:
+                    raise SistaError(f"grid {path}: a trial of {name!r} has an unknown key {key!r}: {nearest(key, OF_TRIALS)}")
             changed = merged(spec or {}, trial)
             settings_of(changed.get("method", name), dict(changed.get("settings") or {}))
+    if grid.baseline and grid.baseline not in grid.methods:
+        raise SistaError(f"grid {path}: the baseline {grid.baseline!r} is none of its methods: {nearest(str(grid.baseline), grid.methods)}")
     _check_tuning(grid, path)
     for name, spec in grid.tasks.items():
         if (task := spec.get("task", name)) not in TASKS:

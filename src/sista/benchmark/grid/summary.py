@@ -1,0 +1,131 @@
+"""All figures of a grid's runs; their means over seeds with intervals; each method against the best, and against a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sista.benchmark.compare import mean_difference
+from sista.benchmark.grid.jobs import Job
+from sista.benchmark.grid.settings import TASKS, Grid
+from sista.corpus.disk import read_json
+from sista.errors import SistaError
+from sista.metrics.interval import Difference
+from sista.metrics.result import read_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEYS = ("encoder", "method", "task", "metric")
+AGAINST_BEST = ("difference", "difference_low", "difference_high", "p")
+OVER_BASELINE = ("over", "over_low", "over_high", "over_films_low", "over_films_high")
+Runs = Mapping[int, tuple[float, Path]]  # seed -> a figure, and the folder of the run that it is of
+
+
+@dataclass(frozen=True)
+class Found:
+    """figures: a row for each figure of each run (KEYS, seed, value, low, high: its own interval over subjects).
+
+    summary: a row for KEYS of the main table: mean and the seeds' 95 % t-interval (low, high; NaN for one seed), seeds, best (the highest
+    mean of its encoder and metric, methods of `reference` left out), and two comparisons, NaN where there is none. Against the best, seeds
+    averaged: difference, its paired interval over subjects, p. Over the grid's baseline: the mean difference (over), the t-interval of the
+    differences of equal seeds (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high).
+    """
+
+    grid: Grid
+    figures: pd.DataFrame
+    summary: pd.DataFrame
+
+
+def gather(grid: Grid, tasks: Sequence[Job], resamples: int = 1000) -> Found:
+    """Read the results of the tasks that are done."""
+    import pandas as pd
+
+    rows = []
+    for job in tasks:
+        task, encoder, method, seed = job.key
+        for metric, held in read_json(job.folder / "result.json")["metrics"].items():
+            value, (low, high) = (held["value"], held["ci95"]) if isinstance(held, dict) else (held, (None, None))
+            if value is not None:
+                rows.append((encoder, method, task, metric, seed, value, low, high))
+    figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high"])
+    folders = {job.key: job.folder for job in tasks}
+    summary = []
+    for task in grid.tasks:
+        of_task = figures[figures.task == task]
+        for metric in main_metrics(grid, task, list(dict.fromkeys(of_task.metric))):
+            for encoder in grid.encoders:
+                here = of_task[(of_task.metric == metric) & (of_task.encoder == encoder)]
+                runs: dict[str, Runs] = {}
+                for method in grid.methods:
+                    part = here[here.method == method].sort_values("seed")
+                    if len(part):
+                        seeds = [int(seed) for seed in part.seed]
+                        paths = [folders[(task, encoder, method, seed)] for seed in seeds]
+                        runs[method] = dict(zip(seeds, zip(map(float, part.value), paths, strict=True), strict=True))
+                summary += _of_metric(grid, (encoder, task, metric), runs, resamples)
+    return Found(grid, figures, pd.DataFrame(summary))
+
+
+def main_metrics(grid: Grid, task: str, known: Sequence[str]) -> list[str]:
+    """The metrics of a task's main table, in the order of its result; "auroc@" is that of every share."""
+    spec = grid.tasks[task]
+    wanted = spec.get("metrics") or TASKS[spec.get("task", task)][1]
+    return [name for name in known if any(name == one or (one.endswith("@") and name.rpartition("@")[0] == one[:-1]) for one in wanted)]
+
+
+def seed_interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean of runs [n] by Student's t; NaN for one run."""
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def _of_metric(grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], resamples: int) -> list[dict[str, Any]]:
+    """The rows of one metric, a method each."""
+    encoder, task, metric = key
+    spec = grid.tasks[task]
+    ranked = spec.get("task", task) != "controls"  # more is not better there, and losses have scales of their own
+    values = {method: np.array([value for value, _ in of.values()]) for method, of in runs.items()}
+    contenders = [method for method in runs if not (grid.methods[method] or {}).get("reference")]
+    best = max(contenders, key=lambda method: values[method].mean(), default=None) if ranked else None
+    test: Any = (metric, spec.get("split", "test"), resamples)
+    rows = []
+    for method in runs:
+        low, high = seed_interval(values[method])
+        row = {"encoder": encoder, "method": method, "task": task, "metric": metric, "mean": values[method].mean(), "low": low}
+        row |= {"high": high, "seeds": len(values[method]), "ranked": ranked, "best": method == best}
+        row |= dict.fromkeys((*AGAINST_BEST, *OVER_BASELINE), float("nan"))
+        if best is not None and method != best and (found := _paired(runs[method], runs[best], *test)):
+            row |= dict(zip(AGAINST_BEST, (found.value, *found.ci95, found.p), strict=True))
+        if ranked and grid.baseline in runs and method != grid.baseline:
+            row |= _over(runs[method], runs[grid.baseline], *test)
+        rows.append(row)
+    return rows
+
+
+def _over(mine: Runs, theirs: Runs, metric: str, split: str, resamples: int) -> dict[str, float]:
+    """What a method has over the baseline, by the seeds that both have."""
+    both = sorted(set(mine) & set(theirs))
+    if not both:
+        return {}
+    gains = np.array([mine[seed][0] - theirs[seed][0] for seed in both])
+    found = _paired(mine, theirs, metric, split, resamples)
+    films = found.ci95 if found else (float("nan"), float("nan"))
+    return dict(zip(OVER_BASELINE, (float(gains.mean()), *seed_interval(gains), *films), strict=True))
+
+
+def _paired(mine: Runs, theirs: Runs, metric: str, split: str, resamples: int) -> Difference | None:
+    """Mean difference over the seeds that both have, paired by seed and film; None without such a seed, or for a figure not of films."""
+    both = sorted(set(mine) & set(theirs))
+    try:
+        return mean_difference([(read_run(mine[seed][1]), read_run(theirs[seed][1])) for seed in both], metric, split, resamples)
+    except SistaError:
+        return None
