@@ -46,6 +46,10 @@ def test_a_run_leaves_what_it_promises(run_path: Path, corpus_path: Path) -> Non
         assert name in log[-1]
     assert log[-1]["share_positives"] + log[-1]["share_ignored"] + log[-1]["share_negatives"] == pytest.approx(1)
     assert not list(run_path.rglob("*.pt")) + list(run_path.rglob("*.pkl"))
+    taught = Corpus.open(corpus_path).teacher("tfidf")
+    asked = json.loads((run_path / "run.json").read_text())["cut_offs"]["0.01"]
+    assert asked == {"similarity": taught(0.01), "share": taught.realised[0.01]}
+    assert asked["share"] >= 0.01
 
 
 def test_the_same_call_again_returns_at_once(run_path: Path, corpus_path: Path) -> None:

@@ -46,7 +46,9 @@ def pretrain(
     """Pre-train an image and a text encoder on a corpus of film-report pairs.
 
     The same call goes on where an interrupted one stopped, and ends with the same weights. The checkpoint is `out/model`; `out/log.csv`
-    has the losses and what the objective did to the pairs; `out/summary.json` is what this function returns.
+    has the losses and what the objective did to the pairs; `out/summary.json` is what this function returns. `out/run.json` states the
+    arguments, and for each share of pairs that the method asked for (`negative_share`) the similarity that is its cut-off and the share of
+    random pairs that truly reaches it: more where many reports are alike, as normal ones are.
 
     Under torchrun the processes share each batch: loss and gradients are those of the whole batch on one device (docs/scaling.md). Only the
     first process writes and evaluates, and has something to return.
@@ -83,7 +85,13 @@ def pretrain(
         if earlier.get("finished"):
             return read_json(out / "summary.json") if processes.first else {}
         precision = processes.from_first(lambda: earlier.get("precision") or choose_precision(run.precision, device))
-        cutoff = processes.in_turn(lambda: corpus.teacher(teacher))
+        taught = processes.in_turn(lambda: corpus.teacher(teacher))
+        cut_offs: dict[str, dict[str, float]] = {}
+
+        def cutoff(share: float) -> float:
+            cut_offs[f"{share:g}"] = {"similarity": taught(share), "share": taught.realised[share]}
+            return taught(share)
+
         torch.manual_seed(run.seed)
         image_size = model.image_size or corpus.size
         encoder = make_encoder(corpus, model, image_size)
@@ -96,7 +104,8 @@ def pretrain(
         steps = _steps(corpus, optimizer)
         if processes.first:
             out.mkdir(parents=True, exist_ok=True)
-            write_json(out / "run.json", {**configuration, "precision": precision, "steps": steps, "versions": versions()})
+            stated = {**configuration, "cut_offs": cut_offs, "precision": precision, "steps": steps, "versions": versions()}
+            write_json(out / "run.json", stated)
 
         plan = Plan(out, steps, teacher, image_size, precision, device, optimizer, augment, run, model.checkpointing)
         fit = Fit(corpus, learner, plan, processes)
