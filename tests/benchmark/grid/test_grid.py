@@ -99,6 +99,11 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path, changes: dic
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[3] / "benchmarks" / "grids").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_grids_of_the_project_are_sound(file: Path) -> None:
+    assert read_grid(file).about
+
+
 def test_a_file_that_is_no_grid(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("[1, 2")
     with pytest.raises(SistaError, match="cannot be read"):
@@ -286,6 +291,11 @@ TRIALS = {
         ({"seeds": [9], "task": VALID, "pretrain": {"data": "main"}}, TRIALS, r"leave `data` out"),
         ({"seeds": [9], "task": VALID}, {"clip": {"trials": [None, {}]}}, r"must be a list of mappings"),
         ({"seeds": [9], "task": VALID}, {**TRIALS, "sat": {"trials": [{}]}}, r"different numbers of trials"),
+        (
+            {"seeds": [9], "task": VALID},
+            {"clip": {"trials": [{}, {"settings": {"temperature": 0.07}}]}},
+            r"two trials of 'clip' come to the same",
+        ),
     ],
 )
 def test_tuning_is_even_and_never_on_test(tmp_path: Path, tune: dict[str, Any], methods: dict[str, Any], message: str) -> None:

@@ -76,8 +76,6 @@ def read_grid(path: Path) -> Grid:
 
 
 def _check(grid: Grid, path: Path) -> None:
-    from sista.methods import settings_of
-
     for name, spec in grid.corpora.items():
         if ("archive" in spec) == ("path" in spec):
             raise SistaError(f"grid {path}: corpus {name!r} needs an archive to build from, or the path of a built corpus")
@@ -90,12 +88,13 @@ def _check(grid: Grid, path: Path) -> None:
         trials = (spec or {}).get("trials", [])
         if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
             raise SistaError(f"grid {path}: the trials of {name!r} must be a list of mappings; {{}} is the method as it stands")
-        for trial in ({}, *trials):
+        for trial in trials:
             for key in trial:
                 if key not in OF_TRIALS:
                     raise SistaError(f"grid {path}: a trial of {name!r} has an unknown key {key!r}: {nearest(key, OF_TRIALS)}")
-            changed = merged(spec or {}, trial)
-            settings_of(changed.get("method", name), dict(changed.get("settings") or {}))
+        resolved = [_resolved(name, spec or {}, trial) for trial in (trials or [{}])]
+        if any(one in resolved[:place] for place, one in enumerate(resolved)):
+            raise SistaError(f"grid {path}: two trials of {name!r} come to the same settings")
     if grid.baseline and grid.baseline not in grid.methods:
         raise SistaError(f"grid {path}: the baseline {grid.baseline!r} is none of its methods: {nearest(str(grid.baseline), grid.methods)}")
     _check_tuning(grid, path)
@@ -107,6 +106,15 @@ def _check(grid: Grid, path: Path) -> None:
             raise SistaError(f"grid {path}: {where} has data {data!r}, which is none of the corpora {', '.join(grid.corpora)}")
     if len(set(grid.seeds)) != len(grid.seeds):
         raise SistaError(f"grid {path}: a seed stands twice in {list(grid.seeds)}")
+
+
+def _resolved(name: str, spec: Mapping[str, Any], trial: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a trial comes to: the method, all of its settings, teacher and optimizer."""
+    from sista.methods import settings_of
+
+    changed = merged(spec, trial)
+    method = changed.get("method", name)
+    return method, settings_of(method, dict(changed.get("settings") or {})), changed.get("teacher"), changed.get("optimizer") or {}
 
 
 def _check_tuning(grid: Grid, path: Path) -> None:
