@@ -59,11 +59,15 @@ def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "tes
     }
 
 
+class Unpairable(SistaError):
+    """A figure that runs have, but none that can be had anew from their films."""
+
+
 def mean_difference(runs: Sequence[tuple[Run, Run]], metric: str, split: str = "test", resamples: int = 1000, seed: int = 0) -> Difference:
     """The difference of a metric averaged over pairs of runs (of equal seeds), subjects resampled for all runs alike.
 
-    Raises SistaError when a pair has no such metric or is not on the same films. The interval and p know of the test films only, not of
-    the seeds.
+    Raises Unpairable when a pair has no such metric by film, SistaError when it is not on the same films. The interval and p know of the
+    test films only, not of the seeds.
     """
     if not runs:
         raise SistaError("no pair of runs to compare")
@@ -71,7 +75,7 @@ def mean_difference(runs: Sequence[tuple[Run, Run]], metric: str, split: str = "
     for one, other in runs:
         statistics, refused = _statistics(_on_split(one, split), _on_split(other, split), one, other)
         if metric not in statistics:
-            raise SistaError(f"no metric {metric!r} in {one.path} and {other.path}: {refused.get(metric) or nearest(metric, statistics)}")
+            raise Unpairable(f"no metric {metric!r} in {one.path} and {other.path}: {refused.get(metric) or nearest(metric, statistics)}")
         found.append(statistics[metric])
     subjects = found[0][1]
     if any(not np.array_equal(subjects, other) for _, other in found):
@@ -128,7 +132,7 @@ def _statistics(
 
 def _on_split(run: Run, split: str) -> pd.DataFrame:
     if missing := [name for name in IDS if name not in run.predictions.columns]:
-        raise SistaError(f"the predictions of {run.path} have no {', '.join(missing)}: runs of {run.result['task']} cannot be compared yet")
+        raise Unpairable(f"the predictions of {run.path} have no {', '.join(missing)}: runs of {run.result['task']} cannot be compared yet")
     frame = run.predictions[run.predictions["split"] == split]
     if not len(frame):
         raise SistaError(f"{run.path} has no predictions of split {split!r}; it has {', '.join(sorted(set(run.predictions['split'])))}")

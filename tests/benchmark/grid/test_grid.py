@@ -84,6 +84,9 @@ def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(
         ({"methods": {"sista": {"epochs": 1}}}, r"method 'sista' has an unknown key 'epochs'"),
         ({"corpora": {"main": {}}}, r"needs an archive to build from, or the path"),
         ({"seeds": [1, 1]}, r"a seed stands twice"),
+        ({"seeds": 3}, r"seeds must be a list of whole numbers, not 3"),
+        ({"tasks": {"probe": None}}, r"'probe' of tasks is empty"),
+        ({"methods": ["clip"]}, r"methods must be a mapping"),
         ({"seed": [1]}, r"unknown key 'seed': did you mean 'seeds'"),
         ({"encoders": {}}, r"has no encoders"),
         ({"baseline": "clib"}, r"baseline 'clib' is none of its methods: did you mean 'clip'"),
@@ -208,7 +211,8 @@ def test_gains_over_a_baseline_and_a_floor_that_is_never_the_best(tmp_path: Path
 def test_a_gain_is_claimed_where_seeds_and_films_agree(
     seeds: tuple[float, float, float], films: tuple[float, float], text: str, bold: bool
 ) -> None:
-    row = dict(zip(("over_low", "over", "over_high", "over_films_low", "over_films_high"), (*seeds, *films), strict=True))
+    row: dict[str, float] = {"seeds": 3, "missing": 0}
+    row |= dict(zip(("over_low", "over", "over_high", "over_films_low", "over_films_high"), (*seeds, *films), strict=True))
     assert over_cell(row) == (text, bold)
 
 
@@ -219,6 +223,36 @@ def test_a_failed_job_is_named_and_the_others_are_done(tmp_path: Path, monkeypat
         benchmark(grid, tmp_path / "out", threads=1)
     assert len(list((tmp_path / "out" / "tasks").glob("*/result.json"))) == 4
     assert "### zero\n\n| method | auroc |" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_method_with_fewer_seeds_is_never_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
+    grid, out = write(tmp_path, tasks={"zero": TINY["tasks"]["zero"]}), tmp_path / "out"
+    benchmark(grid, out, threads=1)
+    best = pd.read_csv(out / "table.csv").set_index("method").best.idxmax()
+    shutil.rmtree(next(out.glob(f"tasks/zero-compact-{best}-1-*/")))
+    benchmark(grid, out, tables_only=True)
+    again = pd.read_csv(out / "table.csv").set_index("method")
+    assert not again.best[best]
+    assert (again.seeds[best], again.missing[best], again.missing.sum()) == (1, 1, 1)
+    assert "(1 of 2 seeds)" in (out / "table.md").read_text()
+
+
+def test_damaged_predictions_are_told_and_not_taken_for_no_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
+    grid, out = write(tmp_path, tasks={"zero": TINY["tasks"]["zero"]}, seeds=[0]), tmp_path / "out"
+    benchmark(grid, out, threads=1)
+    next(out.glob("tasks/zero-compact-clip-0-*/predictions.parquet")).write_bytes(b"damaged")
+    with pytest.raises(SistaError, match=r"predictions\.parquet"):
+        benchmark(grid, out, tables_only=True)
+
+
+def test_a_task_without_its_metrics_is_named_and_the_rest_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
+    tasks = {"probe": {**TINY["tasks"]["probe"], "metrics": ["auroc"]}}
+    with pytest.raises(SistaError, match=r"task 'probe' has none of the metrics of its main table; give it `metrics`, of .*auroc@1\.0"):
+        benchmark(write(tmp_path, tasks=tasks, seeds=[0]), tmp_path / "out", threads=1)
+    assert "auroc@1.0" in (tmp_path / "out" / "results.csv").read_text()
 
 
 def test_jobs_in_processes_of_their_own(tmp_path: Path) -> None:

@@ -46,6 +46,20 @@ class Job:
         """Where its arguments are written down."""
         return self.folder.with_name(f"{self.folder.name}.yaml")
 
+    @property
+    def failure(self) -> str:
+        """Why it failed when it was last tried, or ""."""
+        file = self.config.with_suffix(".failed.txt")
+        return "" if self.done or not file.is_file() else file.read_text().strip()
+
+    def note_failure(self, reason: str) -> None:
+        """Keep why it failed; "" where it did not."""
+        file = self.config.with_suffix(".failed.txt")
+        if reason:
+            write_bytes(file, f"{reason}\n".encode())
+        else:
+            file.unlink(missing_ok=True)
+
     def command(self) -> str:
         """The same from a shell."""
         archive = f" {self.arguments['archive']}" if self.verb == "build" else ""
@@ -103,7 +117,7 @@ def _run(
     arguments = {
         "data": corpora[grid.pretrain["data"]],
         "method": method,
-        **merged(merged(shared, of_encoder), of_method),
+        **merged(merged(shared, of_encoder or {}), of_method),
     }
     arguments["run"] = {**arguments.get("run", {}), "seed": seed, "progress": False}
     return _job("pretrain", out / "runs" / _named(encoder, method, seed), arguments, ("", *key))

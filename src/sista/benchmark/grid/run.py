@@ -37,8 +37,9 @@ def benchmark(
     """Pre-train every method with every encoder and seed of a grid, score each run on every task, and compare.
 
     `out` then holds results.csv (every figure of every run), table.md, table.csv and table.tex (mean and 95 % interval over seeds, paired
-    bootstrap against the best), and index.html; where the grid tunes, also tuning.csv, every trial and its score. A job whose result is
-    there, from the same arguments, data and version, is not done again; an interrupted pre-training goes on from its last checkpoint.
+    bootstrap against the best, gains over the grid's baseline), and index.html; where the grid tunes, also tuning.csv, every trial and its
+    score. A job whose result is there, from the same arguments, data and version, is not done again; an interrupted pre-training goes on
+    from its last checkpoint.
 
     Args:
         grid: a YAML file; docs/benchmark.md says what it holds.
@@ -62,8 +63,8 @@ def benchmark(
         _missing(plan, jobs_of(plan, out))  # what is wrong with the comparison is said before the tuning
         if missing and commands:
             return {**_write_commands(plan, tuning, missing, out), "tuning": True}
-        if missing and not tables_only:
-            lost = _do(missing, processes, threads, progress)
+        if missing:
+            lost = {job: job.failure for job in missing if job.failure} if tables_only else _do(missing, processes, threads, progress)
         tuned = trials_of(plan, tuning, lost)
         write_trials(tuned, out)
     jobs = jobs_of(plan, out, chosen(tuned))
@@ -86,6 +87,9 @@ def benchmark(
         write_tables(found, out)
         write_page(found, out, result, tuned)
     _raise_failed(failed, missing)
+    if found.unnamed:
+        task, known = next(iter(found.unnamed.items()))
+        raise SistaError(f"task {task!r} has none of the metrics of its main table; give it `metrics`, of {', '.join(known)}")
     return result
 
 
@@ -143,7 +147,9 @@ def _do(jobs: list[Job], processes: int, threads: int, progress: bool) -> dict[J
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job, pool = running.pop(future)
                 pool.shutdown()
-                if reason := _outcome(job, future):
+                reason = _outcome(job, future)
+                job.note_failure(reason)
+                if reason:
                     failed[job] = reason
                 if progress:
                     left = len(waiting) + len(running)

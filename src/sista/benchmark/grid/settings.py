@@ -21,7 +21,10 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "zeroshot": ("sista.inference.zero_shot:zeroshot", ("auroc",)),
     "retrieve": ("sista.inference.retrieval:retrieve", ("i2t_r10", "t2i_r10", "i2t_r10_semantic", "t2i_r10_semantic")),
     "ground": ("sista.inference.grounding:ground", ("pointing_game/phrase", "contrast_to_noise/phrase", "own_side/phrase")),
-    "controls": ("sista.benchmark.controls:controls", ("token/wrong_gap", "token/mean_gap", "position_share")),
+    "controls": (
+        "sista.benchmark.controls:controls",
+        ("token/wrong_gap", "token/mean_gap", "sentence/wrong_gap", "sentence/mean_gap", "position_share"),
+    ),
 }
 OF_ENCODERS = ("model", "optimizer")
 OF_METHODS = ("method", "settings", "teacher", "optimizer", "trials", "reference")
@@ -70,6 +73,14 @@ def read_grid(path: Path) -> Grid:
             raise SistaError(f"grid {path}: unknown key {key!r}: {nearest(str(key), known)}")
     if missing := [key for key in ("name", "corpora", "pretrain", "encoders", "methods", "tasks", "seeds") if not given.get(key)]:
         raise SistaError(f"grid {path} has no {', '.join(missing)}")
+    if not isinstance(given["seeds"], list) or not all(isinstance(seed, int) for seed in given["seeds"]):
+        raise SistaError(f"grid {path}: seeds must be a list of whole numbers, not {given['seeds']!r}")
+    for key in ("corpora", "encoders", "methods", "tasks"):
+        if not isinstance(given[key], dict):
+            raise SistaError(f"grid {path}: {key} must be a mapping from names, not {given[key]!r}")
+    for key in ("corpora", "tasks"):
+        if empty := [name for name, spec in given[key].items() if not isinstance(spec, dict)]:
+            raise SistaError(f"grid {path}: {empty[0]!r} of {key} is empty; it must be a mapping")
     grid = Grid(**{**given, "seeds": tuple(given["seeds"])})
     _check(grid, path)
     return grid
@@ -138,12 +149,17 @@ def _check_tuning(grid: Grid, path: Path) -> None:
     if len(set(counts.values())) > 1:
         raise SistaError(f"grid {path}: methods have different numbers of trials ({counts}); give each as many")
     task = grid.tune["task"]
-    if not isinstance(grid.tune.get("seeds"), list) or task.get("data") not in grid.corpora or task.get("task") not in TUNABLE:
+    if (
+        not isinstance(grid.tune.get("seeds"), list)
+        or not grid.tune["seeds"]
+        or task.get("data") not in grid.corpora
+        or task.get("task") not in TUNABLE
+    ):
         raise SistaError(
             f"grid {path}: tune needs a list of seeds, and a task with `task` ({', '.join(TUNABLE)}), `data` (a corpus) and `metric`"
         )
     stems = {name.partition("/")[0] for name in TASKS[task["task"]][1]}
-    if str(task.get("metric")).partition("/")[0] not in stems:
+    if str(task.get("metric")).partition("/")[0] not in stems or (task["task"] == "ground" and "/" not in task["metric"]):
         raise SistaError(f"grid {path}: tune has metric {task.get('metric')!r}: {nearest(str(task.get('metric')), stems)}")
     if task.get("split") != "valid":
         raise SistaError(f"grid {path}: the tuning task must be scored on `split: valid`")

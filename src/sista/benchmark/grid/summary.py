@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sista.benchmark.compare import mean_difference
+from sista.benchmark.compare import Unpairable, mean_difference
 from sista.benchmark.grid.jobs import Job
 from sista.benchmark.grid.settings import TASKS, Grid
 from sista.corpus.disk import read_json
-from sista.errors import SistaError
 from sista.metrics.interval import Difference
 from sista.metrics.result import read_run
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 KEYS = ("encoder", "method", "task", "metric")
 AGAINST_BEST = ("difference", "difference_low", "difference_high", "p")
 OVER_BASELINE = ("over", "over_low", "over_high", "over_films_low", "over_films_high")
+COLUMNS = (*KEYS, "mean", "low", "high", "seeds", "missing", "ranked", "best", *AGAINST_BEST, *OVER_BASELINE)
 Runs = Mapping[int, tuple[float, Path]]  # seed -> a figure, and the folder of the run that it is of
 
 
@@ -30,15 +30,19 @@ Runs = Mapping[int, tuple[float, Path]]  # seed -> a figure, and the folder of t
 class Found:
     """figures: a row for each figure of each run (KEYS, seed, value, low, high: its own interval over subjects).
 
-    summary: a row for KEYS of the main table: mean and the seeds' 95 % t-interval (low, high; NaN for one seed), seeds, best (the highest
-    mean of its encoder and metric, methods of `reference` left out), and two comparisons, NaN where there is none. Against the best, seeds
+    summary: a row for KEYS of the main table: mean and the seeds' 95 % t-interval (low, high; NaN for one seed), seeds, how many of them
+    are missing that others have, ranked (whether there is a best), best (the highest mean of its encoder and metric, methods of `reference` left out), and two comparisons, NaN where there is none. Against the best, seeds
     averaged: difference, its paired interval over subjects, p. Over the grid's baseline: the mean difference (over), the t-interval of the
-    differences of equal seeds (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high).
+    differences of equal seeds (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high). A method that
+    lacks a seed that another has is never the best.
+
+    unnamed: tasks without any figure of the main table -> the figures that they have.
     """
 
     grid: Grid
     figures: pd.DataFrame
     summary: pd.DataFrame
+    unnamed: Mapping[str, list[str]]
 
 
 def gather(grid: Grid, tasks: Sequence[Job], resamples: int = 1000) -> Found:
@@ -54,10 +58,14 @@ def gather(grid: Grid, tasks: Sequence[Job], resamples: int = 1000) -> Found:
                 rows.append((encoder, method, task, metric, seed, value, low, high))
     figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high"])
     folders = {job.key: job.folder for job in tasks}
-    summary = []
+    summary, unnamed = [], dict[str, list[str]]()
     for task in grid.tasks:
         of_task = figures[figures.task == task]
-        for metric in main_metrics(grid, task, list(dict.fromkeys(of_task.metric))):
+        known = list(dict.fromkeys(of_task.metric))
+        metrics = main_metrics(grid, task, known)
+        if known and not metrics:
+            unnamed[task] = known
+        for metric in metrics:
             for encoder in grid.encoders:
                 here = of_task[(of_task.metric == metric) & (of_task.encoder == encoder)]
                 runs: dict[str, Runs] = {}
@@ -68,7 +76,7 @@ def gather(grid: Grid, tasks: Sequence[Job], resamples: int = 1000) -> Found:
                         paths = [folders[(task, encoder, method, seed)] for seed in seeds]
                         runs[method] = dict(zip(seeds, zip(map(float, part.value), paths, strict=True), strict=True))
                 summary += _of_metric(grid, (encoder, task, metric), runs, resamples)
-    return Found(grid, figures, pd.DataFrame(summary))
+    return Found(grid, figures, pd.DataFrame(summary, columns=COLUMNS), unnamed)
 
 
 def main_metrics(grid: Grid, task: str, known: Sequence[str]) -> list[str]:
@@ -94,14 +102,16 @@ def _of_metric(grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], 
     spec = grid.tasks[task]
     ranked = spec.get("task", task) != "controls"  # more is not better there, and losses have scales of their own
     values = {method: np.array([value for value, _ in of.values()]) for method, of in runs.items()}
-    contenders = [method for method in runs if not (grid.methods[method] or {}).get("reference")]
+    most = max(map(len, runs.values()), default=0)
+    contenders = [method for method in runs if len(runs[method]) == most and not (grid.methods[method] or {}).get("reference")]
     best = max(contenders, key=lambda method: values[method].mean(), default=None) if ranked else None
     test: Any = (metric, spec.get("split", "test"), resamples)
     rows = []
     for method in runs:
         low, high = seed_interval(values[method])
         row = {"encoder": encoder, "method": method, "task": task, "metric": metric, "mean": values[method].mean(), "low": low}
-        row |= {"high": high, "seeds": len(values[method]), "ranked": ranked, "best": method == best}
+        row |= {"high": high, "seeds": len(values[method]), "missing": most - len(values[method])}
+        row |= {"ranked": best is not None, "best": method == best}
         row |= dict.fromkeys((*AGAINST_BEST, *OVER_BASELINE), float("nan"))
         if best is not None and method != best and (found := _paired(runs[method], runs[best], *test)):
             row |= dict(zip(AGAINST_BEST, (found.value, *found.ci95, found.p), strict=True))
@@ -125,7 +135,9 @@ def _over(mine: Runs, theirs: Runs, metric: str, split: str, resamples: int) -> 
 def _paired(mine: Runs, theirs: Runs, metric: str, split: str, resamples: int) -> Difference | None:
     """Mean difference over the seeds that both have, paired by seed and film; None without such a seed, or for a figure not of films."""
     both = sorted(set(mine) & set(theirs))
+    if not both:
+        return None
     try:
         return mean_difference([(read_run(mine[seed][1]), read_run(theirs[seed][1])) for seed in both], metric, split, resamples)
-    except SistaError:
+    except Unpairable:
         return None

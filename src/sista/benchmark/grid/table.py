@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from sista.corpus.disk import write_bytes
 NOTE = (
     "Mean over seeds ± half the width of its 95 % t-interval over seeds (training and label draws). Bold: the highest mean of its column, "
     "floors and ceilings left out. †: the paired bootstrap over the scored subjects (seeds averaged) finds no difference from the bold one "
-    "at 95 %; ‡: there is no such test of this figure."
+    "at 95 %; ‡: there is no such test of this figure. Fewer seeds than others have: said in brackets, and never the best."
 )
 OVER = (
     "What each method has over {}: the mean of the differences of equal seeds, and its 95 % t-interval over seeds. Bold: 0 is in neither "
@@ -57,7 +58,7 @@ def cell(row: Mapping[Any, Any] | None) -> tuple[str, bool]:
     half = "" if np.isnan(row["low"]) else f" ± {(row['high'] - row['low']) / 2:.3f}"
     near = "‡" if np.isnan(row["difference_low"]) else "†" if row["difference_low"] <= 0 <= row["difference_high"] else ""
     near = "" if row["best"] or not row["ranked"] else near
-    return f"{row['mean']:.3f}{half}{near}", bool(row["best"])
+    return f"{row['mean']:.3f}{half}{near}{_few(row)}", bool(row["best"])
 
 
 def over_cell(row: Mapping[Any, Any] | None) -> tuple[str, bool]:
@@ -67,7 +68,11 @@ def over_cell(row: Mapping[Any, Any] | None) -> tuple[str, bool]:
     low, high, films = row["over_low"], row["over_high"], (row["over_films_low"], row["over_films_high"])
     interval = "" if np.isnan(low) else f" ({low:+.3f} to {high:+.3f})"
     holds = bool(low <= 0 <= high) or bool(films[0] <= 0 <= films[1])
-    return f"{row['over']:+.3f}{interval}", bool(np.isfinite(low)) and not holds
+    return f"{row['over']:+.3f}{interval}{_few(row)}", bool(np.isfinite(low)) and not holds
+
+
+def _few(row: Mapping[Any, Any]) -> str:
+    return f" ({row['seeds']} of {row['seeds'] + row['missing']} seeds)" if row["missing"] else ""
 
 
 def write_tables(found: Found, out: Path) -> None:
@@ -97,9 +102,10 @@ def _markdown(found: Found) -> str:
 
 def _latex(found: Found) -> str:
     text = io.StringIO()
+    text.write(f"% {NOTE}\n\n")
     for encoder in found.grid.encoders:
         for table in tables_of(found, encoder):
-            text.write(f"% {found.grid.name}: {encoder}, {table.title}\n\\begin{{tabular}}{{l{'c' * len(table.columns)}}}\n\\toprule\n")
+            text.write(f"% {encoder}, {table.title}\n\\begin{{tabular}}{{l{'c' * len(table.columns)}}}\n\\toprule\n")
             text.write("".join(["method", *(f" & {_escaped(column)}" for column in table.columns), " \\\\\n\\midrule\n"]))
             for method, cells in table.rows:
                 shown = [f"\\textbf{{{_symbols(one)}}}" if bold else _symbols(one) for one, bold in cells]
@@ -113,4 +119,4 @@ def _symbols(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("_", "\\_").replace("%", "\\%").replace("&", "\\&")
+    return re.sub(r"([_%&#$])", r"\\\1", text)
