@@ -31,10 +31,10 @@ class Found:
     """figures: a row for each figure of each run (KEYS, seed, value, low, high: its own interval over subjects).
 
     summary: a row for KEYS of the main table: mean and the seeds' 95 % t-interval (low, high; NaN for one seed), seeds, how many of them
-    are missing that others have, ranked (whether there is a best), best (the highest mean of its encoder and metric, methods of `reference` left out), and two comparisons, NaN where there is none. Against the best, seeds
-    averaged: difference, its paired interval over subjects, p. Over the grid's baseline: the mean difference (over), the t-interval of the
-    differences of equal seeds (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high). A method that
-    lacks a seed that another has is never the best.
+    are missing that others have, ranked (whether there is a best), best (the highest mean of its encoder and metric, methods of `reference`
+    and those that lack a seed left out), and two comparisons, NaN where there is none. Against the best, seeds averaged: difference, its
+    paired interval over subjects, p. Over the grid's baseline: the mean difference (over), the t-interval of the differences of equal seeds
+    (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high).
 
     unnamed: tasks without any figure of the main table -> the figures that they have.
     """

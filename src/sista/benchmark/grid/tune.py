@@ -51,8 +51,8 @@ def trial_grid(grid: Grid) -> Grid:
 def trials_of(grid: Grid, jobs: list[Job], failed: Mapping[Job, str] | None = None) -> list[Trial]:
     """All trials and which of them is the best (of equal ones the first).
 
-    failed: trials and why. A trial that failed, or whose score is not a number, has -inf. Raises SistaError while one is not done, and where all of a method's
-    trials have failed.
+    failed: trials and why. One that failed, or whose score is not a number, has -inf. Raises SistaError while one is not done, and where
+    all of a method's trials have failed.
     """
     assert grid.tune is not None
     metric, scores = grid.tune["task"]["metric"], dict[tuple[str, str], list[float]]()
