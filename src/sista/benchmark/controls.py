@@ -40,7 +40,9 @@ def controls(
 
     Every term is computed three times over the same batches, with the same words and draws: with each report's own patches (`TERM/right`),
     with those of another subject's film (`TERM/wrong`), and with the mean patches of the split at each place (`TERM/mean`). A term
-    that is as low on the wrong film as on the right one has been solved without the film. Terms that take no patches are left out.
+    that is as low on the wrong film as on the right one has been solved without the film. A contrast across films has nothing to go by on
+    the mean film, which is then the same for all: there `TERM/mean` is its chance level, and only a contrast within a report can be lower.
+    Terms that take no patches are left out.
 
     `position_share` is of the maps of informative words, w . p over patches, each centred: the share of their variance that the word's
     type and the place alone account for, whatever the film shows (unbiased, types of at least 10 occurrences). At 1 each word has a

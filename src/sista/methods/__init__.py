@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 # name: (module, class, what it is in one line)
 METHODS = {
     "sista": ("sista.methods.sista", "Sista", "semantic-aware instance alignment and film-dependent sparse token alignment"),
-    "sista-paper": ("sista.methods.sista", "SistaPaper", "the same with the token term inside one report, as SPARC writes it"),
+    "sista-paper": (
+        "sista.methods.sista",
+        "SistaPaper",
+        "the plain form: triage, and all words of a report against each other, as SPARC writes it",
+    ),
     "clip": ("sista.methods.clip", "Clip", "InfoNCE with a learned temperature: every pair but its own is a negative"),
     "convirt": ("sista.methods.convirt", "Convirt", "InfoNCE at a fixed temperature, more of it from film to report (ConVIRT)"),
     "siglip": ("sista.methods.siglip", "Siglip", "every film with every report a yes or no of its own (SigLIP)"),
