@@ -18,7 +18,7 @@ METHODS = {
     "sista-paper": (
         "sista.methods.sista",
         "SistaPaper",
-        "the plain form: triage, and all words of a report against each other, as SPARC writes it",
+        "the plain form: triage, and the words of a report against each other",
     ),
     "clip": ("sista.methods.clip", "Clip", "InfoNCE with a learned temperature: every pair but its own is a negative"),
     "convirt": ("sista.methods.convirt", "Convirt", "InfoNCE at a fixed temperature, more of it from film to report (ConVIRT)"),

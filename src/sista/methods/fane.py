@@ -57,8 +57,9 @@ class Fane(Method):
     L_hn: mean cosine of each film (report) to the others that are its negatives, the closest weighed most, over a temperature.
 
     Differences: the report vector is the text encoder's, the one that a checkpoint keeps, and not a pooling of the sentences; pairs with
-    the same report text are positives always, and a pair at kappa is one (>=); the logits' scale is learned as a logarithm. Report vectors are those of the run's teacher;
-    published: `--teacher hf:emilyalsentzer/Bio_ClinicalBERT#pooler`. Inferred: unit vectors times sqrt(D) as the input of the pooling.
+    the same report text are positives always, and one at kappa is (>=); the logits' scale is learned as a logarithm. Report vectors are
+    those of the run's teacher; published: `--teacher hf:emilyalsentzer/Bio_ClinicalBERT#pooler`. Inferred: unit vectors times sqrt(D) as
+    the input of the pooling.
     """
 
     Settings: ClassVar[type] = FaneSettings
