@@ -29,6 +29,7 @@ from sista.training.processes import Processes, join
 from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
 
 GROUPS = {"model": ModelSettings, "optimizer": OptimizerSettings, "augment": AugmentSettings, "run": RunSettings}
+SHARES = ("positive_share", "negative_share")  # settings that are cut-offs, as shares of random corpus pairs
 MEAN_FILMS = 1024  # training films whose patches make the mean film
 
 
@@ -47,7 +48,7 @@ def pretrain(
 
     The same call goes on where an interrupted one stopped, and ends with the same weights. The checkpoint is `out/model`; `out/log.csv`
     has the losses and what the objective did to the pairs; `out/summary.json` is what this function returns. `out/run.json` states the
-    arguments, and for each share of pairs that the method asked for (`negative_share`) the similarity that is its cut-off and the share of
+    arguments, and for each share of pairs in the method's settings (`negative_share`) the similarity that is its cut-off and the share of
     random pairs that truly reaches it: more where many reports are alike, as normal ones are.
 
     Under torchrun the processes share each batch: loss and gradients are those of the whole batch on one device (docs/scaling.md). Only the
@@ -86,16 +87,12 @@ def pretrain(
             return read_json(out / "summary.json") if processes.first else {}
         precision = processes.from_first(lambda: earlier.get("precision") or choose_precision(run.precision, device))
         taught = processes.in_turn(lambda: corpus.teacher(teacher))
-        cut_offs: dict[str, dict[str, float]] = {}
-
-        def cutoff(share: float) -> float:
-            cut_offs[f"{share:g}"] = {"similarity": taught(share), "share": taught.realised[share]}
-            return taught(share)
-
+        shares = {value for name, value in vars(chosen).items() if name in SHARES}
+        cut_offs = {f"{share:g}": {"similarity": taught(share), "share": taught.realised[share]} for share in sorted(shares)}
         torch.manual_seed(run.seed)
         image_size = model.image_size or corpus.size
         encoder = make_encoder(corpus, model, image_size)
-        learner = make_method(method, encoder, cutoff, chosen).to(device)
+        learner = make_method(method, encoder, taught, chosen).to(device)
         encoder.image.to(memory_format=torch.channels_last)
         learner.encoder = encoder = synchronise(encoder, device, processes.world)
         if run.compile:
