@@ -29,7 +29,7 @@ from sista.training.processes import Processes, join
 from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
 
 GROUPS = {"model": ModelSettings, "optimizer": OptimizerSettings, "augment": AugmentSettings, "run": RunSettings}
-SHARES = ("positive_share", "negative_share")  # settings that are cut-offs, as shares of random corpus pairs
+SHARES = {"positive_share": "theta_p", "negative_share": "theta_n"}  # cut-offs as shares of random corpus pairs, unless given outright
 MEAN_FILMS = 1024  # training films whose patches make the mean film
 
 
@@ -87,7 +87,7 @@ def pretrain(
             return read_json(out / "summary.json") if processes.first else {}
         precision = processes.from_first(lambda: earlier.get("precision") or choose_precision(run.precision, device))
         taught = processes.in_turn(lambda: corpus.teacher(teacher))
-        shares = {value for name, value in vars(chosen).items() if name in SHARES}
+        shares = {share for name, given in SHARES.items() if (share := getattr(chosen, name, 0)) and not getattr(chosen, given, 0)}
         cut_offs = {f"{share:g}": {"similarity": taught(share), "share": taught.realised[share]} for share in sorted(shares)}
         torch.manual_seed(run.seed)
         image_size = model.image_size or corpus.size

@@ -106,6 +106,9 @@ def _of_metric(grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], 
     contenders = [method for method in runs if len(runs[method]) == most and not (grid.methods[method] or {}).get("reference")]
     best = max(contenders, key=lambda method: values[method].mean(), default=None) if ranked else None
     test: Any = (metric, spec.get("split", "test"), resamples)
+    tests: dict[tuple[str, str | None], Difference | None] = {}
+    for other in {best, grid.baseline} & set(runs) if ranked else ():  # the best is often the baseline as well
+        tests |= {(method, other): _paired(runs[method], runs[other], *test) for method in runs if method != other}
     rows = []
     for method in runs:
         low, high = seed_interval(values[method])
@@ -113,21 +116,20 @@ def _of_metric(grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], 
         row |= {"high": high, "seeds": len(values[method]), "missing": most - len(values[method])}
         row |= {"ranked": best is not None, "best": method == best}
         row |= dict.fromkeys((*AGAINST_BEST, *OVER_BASELINE), float("nan"))
-        if best is not None and method != best and (found := _paired(runs[method], runs[best], *test)):
+        if found := tests.get((method, best)):
             row |= dict(zip(AGAINST_BEST, (found.value, *found.ci95, found.p), strict=True))
         if ranked and grid.baseline in runs and method != grid.baseline:
-            row |= _over(runs[method], runs[grid.baseline], *test)
+            row |= _over(runs[method], runs[grid.baseline], tests[(method, grid.baseline)])
         rows.append(row)
     return rows
 
 
-def _over(mine: Runs, theirs: Runs, metric: str, split: str, resamples: int) -> dict[str, float]:
-    """What a method has over the baseline, by the seeds that both have."""
+def _over(mine: Runs, theirs: Runs, found: Difference | None) -> dict[str, float]:
+    """What a method has over the baseline, by the seeds that both have; found: their paired test."""
     both = sorted(set(mine) & set(theirs))
     if not both:
         return {}
     gains = np.array([mine[seed][0] - theirs[seed][0] for seed in both])
-    found = _paired(mine, theirs, metric, split, resamples)
     films = found.ci95 if found else (float("nan"), float("nan"))
     return dict(zip(OVER_BASELINE, (float(gains.mean()), *seed_interval(gains), *films), strict=True))
 
