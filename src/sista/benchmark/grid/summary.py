@@ -107,7 +107,7 @@ def _of_metric(grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], 
     best = max(contenders, key=lambda method: values[method].mean(), default=None) if ranked else None
     test: Any = (metric, spec.get("split", "test"), resamples)
     tests: dict[tuple[str, str | None], Difference | None] = {}
-    for other in {best, grid.baseline} & set(runs) if ranked else ():  # the best is often the baseline as well
+    for other in [one for one in runs if ranked and one in (best, grid.baseline)]:  # often the same
         tests |= {(method, other): _paired(runs[method], runs[other], *test) for method in runs if method != other}
     rows = []
     for method in runs:
