@@ -90,6 +90,9 @@ def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(
         ({"seed": [1]}, r"unknown key 'seed': did you mean 'seeds'"),
         ({"encoders": {}}, r"has no encoders"),
         ({"baseline": "clib"}, r"baseline 'clib' is none of its methods: did you mean 'clip'"),
+        ({"methods": {"clip": {"over": "clip"}, "sat": {}}}, r"'clip' is to be over 'clip', which is no other method"),
+        ({"methods": {"clip": {"over": "sta"}, "sat": {}}}, r"which is no other method: did you mean 'sat'"),
+        ({"methods": {"clip": {"over": "sat"}, "sat": {}}}, r"'clip' is to be over 'sat', but the grid has no baseline"),
         ({"methods": {"clip": {"trials": [{}]}}}, r"'clip' has trials, but the grid has no `tune`"),
         ({"tune": {"seeds": [9], "task": {}}}, r"no method has trials"),
         ({"methods": {"clip": {"trials": [{"epochs": 1}]}}}, r"a trial of 'clip' has an unknown key 'epochs'"),
@@ -196,6 +199,14 @@ def test_gains_over_a_baseline_and_a_floor_that_is_never_the_best(tmp_path: Path
     text = (out / "table.md").read_text()
     assert f"| clip | {gains.mean():+.3f} (" in text.split("## compact, over untrained")[1]
     assert "Over untrained" in (out / "index.html").read_text()
+    folders = sorted(file.name for file in (out / "runs").iterdir())
+    again = {**methods, "untrained": {**methods["untrained"], "over": "clip"}}
+    benchmark(write(tmp_path, methods=again, baseline="untrained"), out, tables_only=True)
+    assert sorted(file.name for file in (out / "runs").iterdir()) == folders  # what is held against what is no part of a job
+    table = pd.read_csv(out / "table.csv").set_index(["method", "task", "metric"])
+    other, mine = (table.loc[(method, "zero", "auroc")] for method in ("untrained", "clip"))
+    assert (other.over, other.over_films_low) == pytest.approx((-mine.over, -mine.over_films_high))
+    assert f"| untrained (over clip) | {-gains.mean():+.3f} (" in (out / "table.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def jobs_of(grid: Grid, out: Path, chosen: Mapping[tuple[str, str], Mapping[str,
     for seed in grid.seeds:
         for encoder, of_encoder in grid.encoders.items():
             for method, of_method in grid.methods.items():
-                stated = {key: value for key, value in (of_method or {}).items() if key not in ("trials", "reference")}
+                stated = {key: value for key, value in (of_method or {}).items() if key not in ("trials", "reference", "over")}
                 of_run = merged(stated, (chosen or {}).get((encoder, method), {}))
                 run = _run(grid, corpora, out, (encoder, method, seed), of_encoder, of_run)
                 jobs += [run, *(_task(grid, corpora, out, run, name, seed) for name in grid.tasks)]

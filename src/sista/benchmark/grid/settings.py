@@ -27,7 +27,7 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 OF_ENCODERS = ("model", "optimizer")
-OF_METHODS = ("method", "settings", "teacher", "optimizer", "trials", "reference")
+OF_METHODS = ("method", "settings", "teacher", "optimizer", "trials", "reference", "over")
 OF_TRIALS = ("method", "settings", "teacher", "optimizer")
 OF_TUNING = ("seeds", "pretrain", "task")
 TUNABLE = ("zeroshot", "retrieve", "ground")  # tasks that can be scored on a valid split, and of which more is better
@@ -41,7 +41,8 @@ class Grid:
     name: of the whole. about: what it is for, in a sentence or two, for the page. corpora: name -> an archive and the arguments of its
     build, or `path: DIR`. pretrain: arguments of `sista pretrain` that all runs share; its `data` names a corpus. encoders: name -> `model`
     and `optimizer` settings. methods: name -> method, settings, teacher, optimizer; with `reference: true` a floor or ceiling, which is
-    never called the best. baseline: the method over which the gains of the others are stated. tasks: name -> `task` (by default the name
+    never called the best; with `over: NAME` its gains are stated over that method instead of the baseline. baseline: the method over which
+    the gains of the others are stated. tasks: name -> `task` (by default the name
     itself), `data` (a corpus), arguments of the command, and `metrics`, those of the main table. seeds: of the weights, the order of the
     pairs, augmentation, and of the heads. tune: seeds, `pretrain` (changes to the shared arguments), and `task` with its `metric`, by which
     the best of each method's `trials` is chosen, on a valid split.
@@ -57,6 +58,11 @@ class Grid:
     about: str = ""
     baseline: str = ""
     tune: Mapping[str, Any] | None = None
+
+    def over(self, method: str) -> str:
+        """The method over which this one's gains are stated; "" without one."""
+        other = str((self.methods[method] or {}).get("over", self.baseline))
+        return "" if other == method else other
 
 
 def read_grid(path: Path) -> Grid:
@@ -108,6 +114,13 @@ def _check(grid: Grid, path: Path) -> None:
             raise SistaError(f"grid {path}: two trials of {name!r} come to the same settings")
     if grid.baseline and grid.baseline not in grid.methods:
         raise SistaError(f"grid {path}: the baseline {grid.baseline!r} is none of its methods: {nearest(str(grid.baseline), grid.methods)}")
+    for name, spec in grid.methods.items():
+        if other := (spec or {}).get("over"):
+            if other == name or other not in grid.methods:
+                others = [one for one in grid.methods if one != name]
+                raise SistaError(f"grid {path}: {name!r} is to be over {other!r}, which is no other method: {nearest(str(other), others)}")
+            if not grid.baseline:
+                raise SistaError(f"grid {path}: {name!r} is to be over {other!r}, but the grid has no baseline for the others")
     _check_tuning(grid, path)
     for name, spec in grid.tasks.items():
         if (task := spec.get("task", name)) not in TASKS:

@@ -33,8 +33,8 @@ class Found:
     summary: a row for KEYS of the main table: mean and the seeds' 95 % t-interval (low, high; NaN for one seed), seeds, how many of them
     are missing that others have, ranked (whether there is a best), best (the highest mean of its encoder and metric, methods of `reference`
     and those that lack a seed left out), and two comparisons, NaN where there is none. Against the best, seeds averaged: difference, its
-    paired interval over subjects, p. Over the grid's baseline: the mean difference (over), the t-interval of the differences of equal seeds
-    (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high).
+    paired interval over subjects, p. Over the grid's baseline, or the method that a method names: the mean difference (over), the t-interval
+    of the differences of equal seeds (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high).
 
     unnamed: tasks without any figure of the main table -> the figures that they have.
     """
@@ -107,8 +107,9 @@ def _of_metric(grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], 
     best = max(contenders, key=lambda method: values[method].mean(), default=None) if ranked else None
     test: Any = (metric, spec.get("split", "test"), resamples)
     tests: dict[tuple[str, str | None], Difference | None] = {}
-    for other in [one for one in runs if ranked and one in (best, grid.baseline)]:  # often the same
-        tests |= {(method, other): _paired(runs[method], runs[other], *test) for method in runs if method != other}
+    for method in runs if ranked else ():
+        for other in {best, grid.over(method)} & (set(runs) - {method}):  # often the same
+            tests[method, other] = _paired(runs[method], runs[other], *test)
     rows = []
     for method in runs:
         low, high = seed_interval(values[method])
@@ -118,14 +119,14 @@ def _of_metric(grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], 
         row |= dict.fromkeys((*AGAINST_BEST, *OVER_BASELINE), float("nan"))
         if found := tests.get((method, best)):
             row |= dict(zip(AGAINST_BEST, (found.value, *found.ci95, found.p), strict=True))
-        if ranked and grid.baseline in runs and method != grid.baseline:
-            row |= _over(runs[method], runs[grid.baseline], tests[(method, grid.baseline)])
+        if ranked and (other := grid.over(method)) in runs:
+            row |= _over(runs[method], runs[other], tests[method, other])
         rows.append(row)
     return rows
 
 
 def _over(mine: Runs, theirs: Runs, found: Difference | None) -> dict[str, float]:
-    """What a method has over the baseline, by the seeds that both have; found: their paired test."""
+    """What a method has over another, by the seeds that both have; found: their paired test."""
     both = sorted(set(mine) & set(theirs))
     if not both:
         return {}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sista.benchmark.grid.settings import Grid
 from sista.benchmark.grid.summary import Found
 from sista.corpus.disk import write_bytes
 
@@ -20,7 +21,7 @@ NOTE = (
     "at 95 %; ‡: there is no such test of this figure. Fewer seeds than others have: said in brackets, and never the best."
 )
 OVER = (
-    "What each method has over {}: the mean of the differences of equal seeds, and its 95 % t-interval over seeds. Bold: 0 is in neither "
+    "What each method has over {}, or over the method in brackets: the mean of the differences of equal seeds, and its 95 % t-interval over seeds. Bold: 0 is in neither "
     "this interval nor that of the paired bootstrap over the scored subjects, where the figure has one. Not corrected for the number of "
     "comparisons."
 )
@@ -36,7 +37,7 @@ class Table:
 
 
 def tables_of(found: Found, encoder: str, over: bool = False) -> list[Table]:
-    """The figures of each task, or (over) what each method has over the grid's baseline."""
+    """The figures of each task, or (over) what each method has over the grid's baseline or the method that it names."""
     made = []
     for task in found.grid.tasks:
         part = found.summary[(found.summary.encoder == encoder) & (found.summary.task == task)]
@@ -46,9 +47,18 @@ def tables_of(found: Found, encoder: str, over: bool = False) -> list[Table]:
         held = {(row["method"], row["metric"]): row for row in part.to_dict("records")}
         methods = [method for method in found.grid.methods if any((method, column) in held for column in columns)]
         show = over_cell if over else cell
+        rows = [(method, [show(held.get((method, column))) for column in columns]) for method in methods]
+        if over:
+            rows = [(_against(found.grid, method), cells) for method, cells in rows]
         if columns:
-            made.append(Table(task, columns, [(method, [show(held.get((method, column))) for column in columns]) for method in methods]))
+            made.append(Table(task, columns, rows))
     return made
+
+
+def _against(grid: Grid, method: str) -> str:
+    """A method's name, and the one it is held against where that is not the baseline."""
+    other = grid.over(method)
+    return method if other == grid.baseline else f"{method} (over {other})"
 
 
 def cell(row: Mapping[Any, Any] | None) -> tuple[str, bool]:
