@@ -33,8 +33,8 @@ class Found:
     summary: a row for KEYS of the main table: mean and the seeds' 95 % t-interval (low, high; NaN for one seed), seeds, how many of them
     are missing that others have, ranked (whether there is a best), best (the highest mean of its encoder and metric, methods of `reference`
     and those that lack a seed left out), and two comparisons, NaN where there is none. Against the best, seeds averaged: difference, its
-    paired interval over subjects, p. Over the grid's baseline, or the method that a method names: the mean difference (over), the t-interval
-    of the differences of equal seeds (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high).
+    paired interval over subjects, p. Over the grid's baseline, or the method that it names: the mean difference (over), the t-interval of
+    the differences of equal seeds (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high).
 
     unnamed: tasks without any figure of the main table -> the figures that they have.
     """
