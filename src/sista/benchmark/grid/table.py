@@ -21,9 +21,9 @@ NOTE = (
     "at 95 %; ‡: there is no such test of this figure. Fewer seeds than others have: said in brackets, and never the best."
 )
 OVER = (
-    "What each method has over {}, or over the method in brackets: the mean of the differences of equal seeds, and its 95 % t-interval over "
-    "seeds. Bold: 0 is in neither this interval nor that of the paired bootstrap over the scored subjects, where the figure has one. Not corrected for the number of "
-    "comparisons."
+    "What each method has over {}, or the method in brackets: the mean of the differences of equal seeds, and its 95 % t-interval over "
+    "them. Bold: 0 is in neither this interval nor that of the paired bootstrap over the scored subjects, where the figure has one. Not "
+    "corrected for the number of comparisons."
 )
 
 
