@@ -46,7 +46,7 @@ def test_cut_offs_above_one_and_no_token_term_are_the_baseline(batch: Batch, mod
 
 
 def test_elimination_removes_equal_findings(batch: Batch) -> None:
-    found = result(batch)
+    found = result(batch, mode="eliminate")
     same = batch.truth_key[:, None] == batch.truth_key[None, :]
     expected = (same.sum() - 12) / (12 * 11)
     assert float(found.statistics["share_ignored"]) == pytest.approx(float(expected))

@@ -21,7 +21,8 @@ class SistaSettings:
     """SISTA's two terms.
 
     Args:
-        mode: what happens to pairs with alike reports: identity, eliminate, triage, soft or sigmoid.
+        mode: what happens to pairs with alike reports: identity, eliminate, triage, soft or sigmoid. Soft, since eliminating costs retrieval
+            (docs/evidence.md).
         positive_share: share of random corpus pairs that count as positives (triage, sigmoid).
         negative_share: share of random corpus pairs that are no negatives (eliminate, triage).
         theta_p: the positives' cut-off as a similarity; 0: from positive_share.
@@ -48,7 +49,7 @@ class SistaSettings:
         wrong_films: a control: the token term sees the patches of another study.
     """
 
-    mode: str = "eliminate"
+    mode: str = "soft"
     positive_share: float = 0.01
     negative_share: float = 0.01
     theta_p: float = 0.0
