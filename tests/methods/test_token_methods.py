@@ -227,6 +227,17 @@ def test_mgca_tokens_match_the_formula(batch: Batch) -> None:
     assert found.terms["token"].item() == pytest.approx(total / 12, rel=1e-4)
 
 
+def test_the_second_token_term_of_sista_is_that_of_mgca(batch: Batch) -> None:
+    mgca = step(learner_of("mgca", prototype_weight=0.0, token_weight=0.5), batch)
+    sista = step(learner_of("sista", mode="identity", token_weight=0.0, within_weight=0.5), batch)
+    torch.testing.assert_close(sista.terms["within"], mgca.terms["token"])
+    torch.testing.assert_close(sista.loss, mgca.loss)
+    both = step(learner_of("sista", token_weight=0.1, within_weight=0.5), batch)
+    torch.testing.assert_close(both.loss, both.terms["instance"] + 0.1 * both.terms["token"] + 0.5 * both.terms["within"])
+    wrong = step(learner_of("sista", token_weight=0.0, within_weight=0.5, wrong_films=True), batch)
+    assert not torch.equal(wrong.terms["within"], sista.terms["within"])
+
+
 def test_mgca_weighs_words_where_asked(batch: Batch) -> None:
     alike = replace(batch, word_weight=batch.word_mask.float())
     plain, weighted = step(learner_of("mgca"), batch), step(learner_of("mgca", weighted=True), batch)

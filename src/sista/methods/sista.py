@@ -46,7 +46,9 @@ class SistaSettings:
         pooling: cross_film and report_score, a word's score on a film: aligner (its own view) or max (its best patch).
         mask_repeats: within, equal words of a report are not each other's negatives.
         mirror: weight of the patch-to-word term.
-        wrong_films: a control: the token term sees the patches of another study.
+        within_weight: of a second token term, MGCA's (arXiv 2210.06044): all words of a report against each other through their softmax view of
+            the patches, and patches through words, half and half; 0 leaves it out. It does not look at the film (docs/evidence.md).
+        wrong_films: a control: the token terms see the patches of another study.
     """
 
     mode: str = "soft"
@@ -73,11 +75,12 @@ class SistaSettings:
     pooling: str = "aligner"
     mask_repeats: bool = True
     mirror: float = 0.0
+    within_weight: float = 0.0
     wrong_films: bool = False
 
 
 class Sista(Method):
-    """L = lambda_1 L_SIA + lambda_2 L_STA over the pairs of a batch.
+    """L = lambda_1 L_SIA + lambda_2 L_STA (+ within_weight L_CTA) over the pairs of a batch.
 
     SIA: the similarity of reports decides which pairs are positives, negatives or neither. STA: by default words are contrasted across
     films whose reports lack them, since the contrast within a report can be solved without the film.
@@ -112,28 +115,32 @@ class Sista(Method):
             pooling=settings.pooling,
             mirror=settings.mirror,
         )
+        self.within = TokenAlignment(
+            "within",
+            TokenAligner("softmax", temperature=settings.attention_temperature),
+            settings.token_temperature,
+            words=None,
+            weighted=False,
+            mask_repeats=False,
+            mirror=1.0,
+        )
 
     def forward(self, batch: Batch, images: Tensor, generator: torch.Generator, statistics: bool = False) -> StepResult:
         """The loss of one batch; with `statistics` also what the specification's section 6 wants logged."""
         e = self.encoder(images, batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask)
         instance, targets, similarity = self.instance(e.image, e.text, batch.teacher, batch.report_key)
+        s, terms = self.settings, {"instance": instance}
+        loss = s.instance_weight * instance
         log = pair_statistics(targets, batch, self.instance.temperature) if statistics else {}
-        if self.settings.token_weight == 0:
-            return StepResult(self.settings.instance_weight * instance, {"instance": instance}, log)
-        token, looks = self.token(
-            e.words,
-            e.patches.roll(1, dims=0) if self.settings.wrong_films else e.patches,
-            batch.word_mask,
-            batch.word_type,
-            batch.word_weight,
-            batch.word_sentence,
-            similarity,
-            targets,
-            generator,
-            statistics,
-        )
-        loss = self.settings.instance_weight * instance + self.settings.token_weight * token
-        return StepResult(loss, {"instance": instance, "token": token}, {**log, **looks})
+        patches = e.patches.roll(1, dims=0) if s.wrong_films and (s.token_weight or s.within_weight) else e.patches
+        words = (e.words, patches, batch.word_mask, batch.word_type, batch.word_weight, batch.word_sentence)
+        if s.token_weight:
+            terms["token"], looks = self.token(*words, similarity, targets, generator, statistics)
+            loss, log = loss + s.token_weight * terms["token"], {**log, **looks}
+        if s.within_weight:
+            terms["within"] = self.within(*words, diagnose=False)[0] / 2
+            loss = loss + s.within_weight * terms["within"]
+        return StepResult(loss, terms, log)
 
 
 @dataclass(frozen=True)

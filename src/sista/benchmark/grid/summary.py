@@ -108,7 +108,7 @@ def _of_metric(grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], 
     test: Any = (metric, spec.get("split", "test"), resamples)
     tests: dict[tuple[str, str | None], Difference | None] = {}
     for method in runs if ranked else ():
-        for other in {best, grid.over(method)} & (set(runs) - {method}):  # often the same
+        for other in {best or "", grid.over(method)} & (set(runs) - {method}):  # often the same
             tests[method, other] = _paired(runs[method], runs[other], *test)
     rows = []
     for method in runs:
