@@ -21,8 +21,8 @@ class SistaSettings:
     """SISTA's two terms.
 
     Args:
-        mode: what happens to pairs with alike reports: identity, eliminate, triage, soft or sigmoid. Soft, since eliminating costs retrieval
-            (docs/evidence.md).
+        mode: what happens to pairs with alike reports: identity, eliminate, triage, soft or sigmoid. The paper eliminates, which costs
+            retrieval (docs/evidence.md).
         positive_share: share of random corpus pairs that count as positives (triage, sigmoid).
         negative_share: share of random corpus pairs that are no negatives (eliminate, triage).
         theta_p: the positives' cut-off as a similarity; 0: from positive_share.
@@ -46,8 +46,8 @@ class SistaSettings:
         pooling: cross_film and report_score, a word's score on a film: aligner (its own view) or max (its best patch).
         mask_repeats: within, equal words of a report are not each other's negatives.
         mirror: weight of the patch-to-word term.
-        within_weight: of a second token term, MGCA's (arXiv 2210.06044): all words of a report against each other through their softmax view of
-            the patches, and patches through words, half and half; 0 leaves it out. It does not look at the film (docs/evidence.md).
+        within_weight: of a second token term, MGCA's (arXiv 2210.06044): the words of a report against each other by their softmax views of
+            the patches, and patches likewise, half and half; 0 leaves it out. It does not look at the film (docs/evidence.md).
         wrong_films: a control: the token terms see the patches of another study.
     """
 
