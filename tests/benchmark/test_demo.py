@@ -4,7 +4,10 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 import sista
+from sista.benchmark.report import _curves
 
 
 def test_demo_writes_summary_checkpoint_and_report(tmp_path: Path) -> None:
@@ -25,3 +28,18 @@ def test_demo_writes_summary_checkpoint_and_report(tmp_path: Path) -> None:
     assert sista.load(out / "run").label_names
     again = sista.demo(out, seed=3, studies=400, epochs=1, progress=False)
     assert again["zero_shot_auroc"] == summary["zero_shot_auroc"]
+
+
+@pytest.mark.parametrize(
+    ("row", "title"),
+    [
+        ({"moved_share": 0.4, "moved_precision": 0.6, "share_ignored": 0.0, "removed_precision": 0.1}, "targets moved to other reports"),
+        ({"moved_share": 0.0, "moved_precision": 1.0, "share_ignored": 0.1, "removed_precision": 0.9}, "pairs left out as false negatives"),
+        ({"moved_share": 0.1, "moved_precision": 1.0, "share_ignored": 0.1, "removed_precision": 0.9}, "pairs left out as false negatives"),
+    ],
+)
+def test_the_report_shows_what_became_of_alike_pairs(row: dict[str, float], title: str) -> None:
+    """Where targets are soft nothing is left out, and figures of what is would mislead."""
+    axis = _curves([{"step": 1.0, **row}, {"step": 2.0, **row}]).axes[2]
+    assert axis.get_title() == title
+    assert axis.lines[0].get_ydata()[0] == row["moved_share" if "moved" in title else "share_ignored"]

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from sista.objectives.diagnostics import attention_statistics, removed_pair_quality, target_statistics, wrong_film_gap
-from sista.objectives.targets import eliminate_targets, identity_targets, sigmoid_signs, triage_targets
+from sista.objectives.diagnostics import attention_statistics, moved_target_quality, removed_pair_quality, target_statistics, wrong_film_gap
+from sista.objectives.targets import Targets, eliminate_targets, identity_targets, sigmoid_signs, triage_targets
 
 from .inputs import operators
 
@@ -34,6 +34,16 @@ def test_removed_pairs_against_the_truth():
         eliminate_targets(S[2:3], 0.5, torch.tensor([2])), torch.tensor([6]), torch.tensor([5, 5, 6, 6]), torch.tensor([2])
     )
     assert values(one) == {"precision": 0, "recall": 0}
+
+
+def test_targets_moved_to_other_pairs_against_the_truth():
+    soft = Targets(torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.8, 0.0], [0.0, 0.0, 1.0]]), torch.ones(3, 3))
+    assert values(moved_target_quality(soft, torch.tensor([5, 5, 6]))) == {"share": 0.2, "precision": 5 / 6}
+    assert values(moved_target_quality(soft, torch.tensor([5, 5, -1]))) == {"share": 0.2, "precision": 1}  # unknown left out
+    assert values(moved_target_quality(identity_targets(3), torch.tensor([5, 5, 6]))) == {"share": 0, "precision": 1}
+    row = Targets(soft.weights[1:2], soft.allowed[1:2])
+    found = moved_target_quality(row, torch.tensor([5]), torch.tensor([6, 5, 5]), torch.tensor([1]))
+    assert values(found) == {"share": 0.2, "precision": 0}
 
 
 def test_attention_statistics():

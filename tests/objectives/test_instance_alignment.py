@@ -110,5 +110,8 @@ def test_autocast_and_operator_count(mode):
 def test_unknown_modes_are_refused():
     with pytest.raises(SistaError, match="did you mean 'eliminate'"):
         InstanceAlignment("elimin")
+    for wrong in ({"tau_s": 0.0}, {"beta": 1.5}, {"beta": float("nan")}):
+        with pytest.raises(SistaError, match="give a beta from 0 to 1 and a tau_s above 0"):
+            InstanceAlignment("soft", **wrong)
     with pytest.raises(SistaError, match="above theta_p"):
         InstanceAlignment("triage", 0.5, 0.9)

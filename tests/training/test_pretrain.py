@@ -42,7 +42,17 @@ def test_a_run_leaves_what_it_promises(run_path: Path, corpus_path: Path) -> Non
     log = read_log(run_path / "log.csv")
     for name in ("share_positives", "share_ignored", "share_negatives", "removed_precision", "removed_recall", "patches_per_word"):
         assert name in log[-1]
-    for name in ("attention_entropy", "instance", "token", "gradient_norm", "wrong_film_gap", "valid_i2t_r10", "temperature"):
+    assert 0 < log[-1]["moved_share"] < 0.5  # beta, and the own pair has some of it
+    for name in (
+        "moved_precision",
+        "attention_entropy",
+        "instance",
+        "token",
+        "gradient_norm",
+        "wrong_film_gap",
+        "valid_i2t_r10",
+        "temperature",
+    ):
         assert name in log[-1]
     assert log[-1]["share_positives"] + log[-1]["share_ignored"] + log[-1]["share_negatives"] == pytest.approx(1)
     assert not list(run_path.rglob("*.pt")) + list(run_path.rglob("*.pkl"))

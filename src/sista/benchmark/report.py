@@ -112,10 +112,13 @@ def _estimate(value: dict[str, Any] | None) -> str:
 def _curves(log: list[dict[str, float]]) -> Figure:
     from matplotlib.figure import Figure
 
+    pairs: tuple[str, tuple[str, ...]] = ("pairs left out as false negatives", ("share_ignored", "removed_precision", "removed_recall"))
+    if any(row.get("moved_share") for row in log) and not any(row.get("share_ignored") for row in log):  # soft targets leave none out
+        pairs = ("targets moved to other reports", ("moved_share", "moved_precision"))
     panels = [
         ("loss terms", ("instance", "token", "valid_instance", "valid_token")),
         ("recall at 10 on valid", ("valid_i2t_r10", "valid_t2i_r10")),
-        ("pairs left out as false negatives", ("share_ignored", "removed_precision", "removed_recall")),
+        pairs,
         ("does the token term look at the film?", ("wrong_film_gap", "valid_wrong_film_gap")),
     ]
     figure = Figure(figsize=(11, 5.6), layout="constrained")

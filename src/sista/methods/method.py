@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sista.corpus.batch import Batch
 from sista.errors import SistaError, nearest
 from sista.models.dual_encoder import DualEncoder
-from sista.objectives.diagnostics import removed_pair_quality, target_statistics
+from sista.objectives.diagnostics import moved_target_quality, removed_pair_quality, target_statistics
 from sista.objectives.targets import Targets
 
 Cutoff = Callable[[float], float]
@@ -44,10 +44,12 @@ class Method(nn.Module):
 def pair_statistics(targets: Targets, batch: Batch, temperature: Tensor) -> dict[str, Tensor]:
     """What became of the off-diagonal pairs, how many of the removed ones have equal true findings, and the temperature.
 
-    Precision and recall say nothing (1) on a corpus whose true findings are unknown.
+    moved_share and moved_precision are of the targets that lie on other pairs. Soft targets remove no pair: share_* and removed_* are of no
+    use there. Precision and recall say nothing (1) on a corpus whose true findings are unknown.
     """
     shares = {f"share_{name}": value for name, value in target_statistics(targets).items()}
     quality = {f"removed_{name}": value for name, value in removed_pair_quality(targets, batch.truth_key).items()}
+    quality |= {f"moved_{name}": value for name, value in moved_target_quality(targets, batch.truth_key).items()}
     return {**shares, **quality, "temperature": temperature.detach()}
 
 

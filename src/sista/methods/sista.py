@@ -24,7 +24,7 @@ class SistaSettings:
         mode: what happens to pairs with alike reports: identity, eliminate, triage, soft or sigmoid. The paper eliminates, which costs
             retrieval (docs/evidence.md).
         positive_share: share of random corpus pairs that count as positives (triage, sigmoid).
-        negative_share: share of random corpus pairs that are no negatives (eliminate, triage).
+        negative_share: share of random corpus pairs that are no negatives (eliminate, triage), nor negative films of a word (cross_film).
         theta_p: the positives' cut-off as a similarity; 0: from positive_share.
         theta_n: the negatives' cut-off as a similarity; 0: from negative_share.
         beta: soft mode, share of the softened targets.
@@ -132,7 +132,7 @@ class Sista(Method):
         s, terms = self.settings, {"instance": instance}
         loss = s.instance_weight * instance
         log = pair_statistics(targets, batch, self.instance.temperature) if statistics else {}
-        patches = e.patches.roll(1, dims=0) if s.wrong_films and (s.token_weight or s.within_weight) else e.patches
+        patches = e.patches.roll(1, dims=0) if s.wrong_films else e.patches
         words = (e.words, patches, batch.word_mask, batch.word_type, batch.word_weight, batch.word_sentence)
         if s.token_weight:
             terms["token"], looks = self.token(*words, similarity, targets, generator, statistics)

@@ -3,7 +3,7 @@
 from sista.objectives.cluster_targets import acceptance_rate, cluster_targets, false_negatives
 from sista.objectives.contrastive import contrast, contrast_rows, info_nce, symmetric_contrast
 from sista.objectives.cross_film import contrast_films, cross_film_contrast, report_score_contrast, sample_words
-from sista.objectives.diagnostics import attention_statistics, removed_pair_quality, target_statistics, wrong_film_gap
+from sista.objectives.diagnostics import attention_statistics, moved_target_quality, removed_pair_quality, target_statistics, wrong_film_gap
 from sista.objectives.gated_pooling import GatedPooling, gate_sparsity
 from sista.objectives.hard_negative import hard_negative, hard_negative_pair
 from sista.objectives.instance_alignment import InstanceAlignment
@@ -72,6 +72,7 @@ __all__ = [
     "mark_same",
     "minmax_sparse",
     "minmax_weights",
+    "moved_target_quality",
     "nt_xent",
     "pairwise_sigmoid",
     "patch_to_word",

@@ -48,6 +48,27 @@ def removed_pair_quality(
 
 
 @torch.no_grad()
+def moved_target_quality(
+    targets: Targets,
+    truth_key: Int[Tensor, " b"],
+    truth_key_columns: Int[Tensor, " m"] | None = None,
+    own: Int[Tensor, " b"] | None = None,
+) -> dict[str, Tensor]:
+    """share: how much of the targets lies on other pairs than the own one; precision: how much of that on pairs of equal true findings.
+
+    It is what soft targets, which remove no pair, do about false negatives. Pairs with an unknown truth (-1) do not count in the precision;
+    nothing moved: precision 1.
+    """
+    weights = targets.weights
+    columns = truth_key if truth_key_columns is None else truth_key_columns
+    moved = weights * ~own_pairs(weights.shape[0], weights.shape[1], own, weights.device)
+    known = moved * ((truth_key >= 0)[:, None] & (columns >= 0)[None, :])
+    equal, of_known = (known * (truth_key[:, None] == columns[None, :])).sum(), known.sum()
+    precision = torch.where(of_known > 0, equal / of_known, torch.ones_like(equal))
+    return {"share": moved.sum() / weights.sum(), "precision": precision}
+
+
+@torch.no_grad()
 def attention_statistics(weights: Float[Tensor, "b l p"], mask: Bool[Tensor, "b l"]) -> dict[str, Tensor]:
     """Mean over the valid words of the patches kept (weight above 0) and of the entropy -sum a log a in nats (at most log P)."""
     words = mask.sum().clamp(min=1)

@@ -45,6 +45,8 @@ class InstanceAlignment(nn.Module):
         check_mode(mode)
         if not COLDEST <= temperature <= WARMEST:
             raise SistaError(f"temperature: got {temperature:g}; give a value from {COLDEST:g} to {WARMEST:g}")
+        if mode == "soft" and not (0 <= beta <= 1 and tau_s > 0):
+            raise SistaError(f"soft targets: beta is {beta:g} and tau_s {tau_s:g}; give a beta from 0 to 1 and a tau_s above 0")
         if mode == "triage" and theta_n > theta_p:
             raise SistaError(f"triage: theta_n {theta_n:g} lies above theta_p {theta_p:g}; lower theta_n")
         self.mode, self.theta_p, self.theta_n, self.beta, self.tau_s = mode, theta_p, theta_n, beta, tau_s

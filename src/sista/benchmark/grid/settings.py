@@ -23,7 +23,15 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ground": ("sista.inference.grounding:ground", ("pointing_game/phrase", "contrast_to_noise/phrase", "own_side/phrase")),
     "controls": (
         "sista.benchmark.controls:controls",
-        ("token/wrong_gap", "token/mean_gap", "sentence/wrong_gap", "sentence/mean_gap", "position_share"),
+        (
+            "token/wrong_gap",
+            "token/mean_gap",
+            "sentence/wrong_gap",
+            "sentence/mean_gap",
+            "within/wrong_gap",
+            "within/mean_gap",
+            "position_share",
+        ),
     ),
 }
 OF_ENCODERS = ("model", "optimizer")
