@@ -180,6 +180,54 @@ def test_a_grid_done_resumed_and_done_again_gives_the_same_tables(tmp_path: Path
     assert {name: (out / name).read_bytes() for name in before} == before
 
 
+def test_a_seed_is_added_to_a_table_whose_runs_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
+    stated: dict[str, Any] = {
+        "tune": {"seeds": [9], "pretrain": {"optimizer": {"epochs": 0}}, "task": VALID},
+        "methods": {name: TRIALS[name] for name in ("clip", "untrained")},
+        "tasks": {"zero": TINY["tasks"]["zero"]},
+    }
+    old, out = tmp_path / "old", tmp_path / "out"
+    benchmark(write(tmp_path, **stated, seeds=[0]), old, threads=1)
+    table = tmp_path / "table"
+    table.mkdir()
+    for name in ("results.csv", "tuning.csv"):
+        shutil.copy(old / name, table)
+    did: list[tuple[str, str, str, int]] = []
+    run = grid_jobs.Job.run
+    monkeypatch.setattr(grid_jobs.Job, "run", lambda job: (did.append(job.key), run(job))[1])
+    result = benchmark(write(tmp_path, **stated, seeds=[0, 1]), out, earlier=table, threads=1)
+    assert {key[3] for key in did} == {-1, 1}  # the corpus, and the new seed: no trial, and nothing of the old seed
+    assert (result["jobs"], result["done"], result["earlier"]) == (9, 5, 2)
+    new = pd.read_csv(out / "results.csv")
+    pd.testing.assert_frame_equal(new[new.seed == 0].reset_index(drop=True), pd.read_csv(table / "results.csv"))
+    assert (out / "tuning.csv").read_bytes() == (table / "tuning.csv").read_bytes()
+    assert set(pd.read_csv(out / "table.csv").seeds) == {2}
+    assert "Of seeds 0 there are figures of an earlier call alone" in (out / "table.md").read_text()
+    summary = pd.read_csv(out / "table.csv")
+    ones = new[(new.metric == "auroc") & (new.seed == 1)].set_index("method").value
+    worse = summary[~summary.best].iloc[0]
+    best = summary[summary.best].iloc[0].method
+    assert worse.difference == pytest.approx(ones[worse.method] - ones[best], abs=1e-5)  # of the seed whose films are here
+    both = benchmark(write(tmp_path, **stated, seeds=[0, 1]), tmp_path / "third", earlier=out, tables_only=True)
+    assert (both["done"], both["earlier"]) == (0, 4)
+    assert (tmp_path / "third" / "results.csv").read_bytes() == (out / "results.csv").read_bytes()
+
+    longer = {**stated, "pretrain": {**TINY["pretrain"], "optimizer": {"epochs": 0.25, "batch_size": 32}}}
+    assert (
+        benchmark(write(tmp_path, **longer, seeds=[0]), tmp_path / "other", earlier=table, commands=True)["missing"] == 3
+    )  # the corpus, and clip; untrained is as it was
+
+
+def test_a_table_that_does_not_say_what_made_it_is_refused(tmp_path: Path) -> None:
+    grid = write(tmp_path)
+    with pytest.raises(SistaError, match=r"earlier figures .*results\.csv cannot be read"):
+        benchmark(grid, tmp_path / "out", earlier=tmp_path / "none")
+    (tmp_path / "results.csv").write_text("method,value\nclip,0.5\n")
+    with pytest.raises(SistaError, match=r"results\.csv has no column job, metric, low, high"):
+        benchmark(grid, tmp_path / "out", earlier=tmp_path)
+
+
 def test_gains_over_a_baseline_and_a_floor_that_is_never_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
     methods = {"untrained": {**TINY["methods"]["untrained"], "reference": True}, "clip": {}}

@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,11 @@ class Job:
     def done(self) -> bool:
         """Whether its result is there."""
         return (self.folder / DONE.get(self.verb, "result.json")).is_file()
+
+    @property
+    def name(self) -> str:
+        """What tables call it: the beginning of its hash."""
+        return self.digest[:16]
 
     @property
     def config(self) -> Path:
@@ -96,6 +101,17 @@ def jobs_of(grid: Grid, out: Path, chosen: Mapping[tuple[str, str], Mapping[str,
                 run = _run(grid, corpora, out, (encoder, method, seed), of_encoder, of_run)
                 jobs += [run, *(_task(grid, corpora, out, run, name, seed) for name in grid.tasks)]
     return jobs
+
+
+def missing_of(jobs: Sequence[Job], known: Collection[Job] = ()) -> list[Job]:
+    """Of a grid's jobs, in their order, the tasks that are not done, those whose figures are `known` left out, and what they need."""
+    missing = list[Job]()
+    needed = set[Path]()
+    for job in reversed(jobs):  # what a job needs stands before it
+        if not job.done and job not in known and (job.key[0] or job.folder in needed):
+            missing.append(job)
+            needed.update(job.needs)
+    return missing[::-1]
 
 
 def _corpus(name: str, spec: Mapping[str, Any], out: Path) -> Job | Corpus:

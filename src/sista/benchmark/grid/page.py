@@ -12,7 +12,7 @@ import numpy as np
 
 from sista import versions
 from sista.benchmark.grid.summary import Found
-from sista.benchmark.grid.table import NOTE, OVER, Table, tables_of
+from sista.benchmark.grid.table import OVER, Table, note_of, tables_of
 from sista.benchmark.grid.tune import Trial
 from sista.benchmark.report import STYLE, figure_tag
 from sista.corpus.disk import write_bytes
@@ -26,7 +26,8 @@ def write_page(found: Found, out: Path, result: dict[str, Any], tuned: Sequence[
     grid = found.grid
     parts = [
         f"<h1>{html.escape(grid.name)}</h1><p class=note>{html.escape(grid.about)}</p>",
-        f"<p class=note>{result['done']} of {result['jobs']} jobs are done; seeds {', '.join(map(str, grid.seeds))}. {NOTE}</p>",
+        f"<p class=note>{result['done']} of {result['jobs']} jobs are done here; seeds {', '.join(map(str, grid.seeds))}. "
+        f"{note_of(found)}</p>",
     ]
     for encoder in grid.encoders:
         parts += [_table(table, f"{encoder}: {table.title}") for table in tables_of(found, encoder)]

@@ -9,17 +9,19 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from sista.benchmark.grid.jobs import Job, jobs_of
+from sista.benchmark.grid.earlier import read_earlier
+from sista.benchmark.grid.jobs import Job, jobs_of, missing_of
 from sista.benchmark.grid.page import write_page
 from sista.benchmark.grid.settings import Grid, read_grid
 from sista.benchmark.grid.summary import gather
 from sista.benchmark.grid.table import write_tables
-from sista.benchmark.grid.tune import Trial, chosen, trial_grid, trials_of, write_trials
+from sista.benchmark.grid.tune import Trial, chosen, scored, trial_grid, trials_of, write_trials
 from sista.errors import SistaError
 
 PRELOAD = ("torch", "timm", "transformers", "pandas", "sista.benchmark.grid.jobs", "sista.training.pretrain", "sista.transfer.segment")
@@ -28,6 +30,7 @@ PRELOAD = ("torch", "timm", "transformers", "pandas", "sista.benchmark.grid.jobs
 def benchmark(
     grid: Path,
     out: Path,
+    earlier: Path | None = None,
     processes: int = 1,
     threads: int = 0,
     commands: bool = False,
@@ -44,6 +47,8 @@ def benchmark(
     Args:
         grid: a YAML file; docs/benchmark.md says what it holds.
         out: a folder; the corpora, runs and tasks lie there too.
+        earlier: a folder with the results.csv, and tuning.csv, of an earlier call, such as a published one. What stands there from the same
+            arguments, data and version is not done again, although its runs are not here; their subjects take no part in the bootstrap.
         processes: jobs done at the same time on this machine.
         threads: of each job; 0: the cores shared among the processes.
         commands: do nothing, but write commands.txt, a line for each job that is missing, in stages that need each other (for SLURM, or
@@ -55,29 +60,33 @@ def benchmark(
         raise SistaError(f"--processes is {processes}; at least 1 is needed")
     plan, out = read_grid(Path(grid)), Path(out)
     threads = threads or max(1, (os.cpu_count() or 1) // processes)
+    past = read_earlier(earlier)
     tuned, lost = list[Trial](), dict[Job, str]()
+    out.mkdir(parents=True, exist_ok=True)
     if plan.tune is not None:
         trials = trial_grid(plan)
         tuning = jobs_of(trials, out)
-        missing = _missing(trials, tuning)
-        _missing(plan, jobs_of(plan, out))  # what is wrong with the comparison is said before the tuning
+        missing = _missing(trials, tuning, scored(tuning, past))
+        _missing(plan, jobs_of(plan, out), ())  # what is wrong with the comparison is said before the tuning
         if missing and commands:
             return {**_write_commands(plan, tuning, missing, out), "tuning": True}
         if missing:
             lost = {job: job.failure for job in missing if job.failure} if tables_only else _do(missing, processes, threads, progress)
-        tuned = trials_of(plan, tuning, lost)
+        tuned = trials_of(plan, tuning, lost, past)
         write_trials(tuned, out)
     jobs = jobs_of(plan, out, chosen(tuned))
-    missing = _missing(plan, jobs)
+    known = [job for job in jobs if not job.done and job.name in past.figures]
+    missing = _missing(plan, jobs, known)
     if commands:
         return _write_commands(plan, jobs, missing, out)
     failed = {} if tables_only else _do(missing, processes, threads, progress)
-    found = gather(plan, [job for job in jobs if job.key[0] and job.done])
+    found = gather(plan, [job for job in jobs if job.key[0]], past)
     result: dict[str, Any] = {
         "task": "benchmark",
         "grid": plan.name,
         "jobs": len(jobs),
         "done": sum(job.done for job in jobs),
+        "earlier": len(known),
         "failed": {job.folder.name: reason for job, reason in failed.items()},
         "failed_trials": {job.folder.name: reason for job, reason in lost.items()},
         "table": str(out / "table.md"),
@@ -88,14 +97,14 @@ def benchmark(
         write_page(found, out, result, tuned)
     _raise_failed(failed, missing)
     if found.unnamed:
-        task, known = next(iter(found.unnamed.items()))
-        raise SistaError(f"task {task!r} has none of the metrics of its main table; give it `metrics`, of {', '.join(known)}")
+        task, figures = next(iter(found.unnamed.items()))
+        raise SistaError(f"task {task!r} has none of the metrics of its main table; give it `metrics`, of {', '.join(figures)}")
     return result
 
 
-def _missing(grid: Grid, jobs: list[Job]) -> list[Job]:
-    """The jobs that are not done; SistaError where a command does not take their arguments."""
-    missing = [job for job in jobs if not job.done]
+def _missing(grid: Grid, jobs: list[Job], known: Sequence[Job]) -> list[Job]:
+    """The jobs that are to be done; SistaError where a command does not take their arguments."""
+    missing = missing_of(jobs, known)
     for job in missing:
         if job.key[3] in (-1, grid.seeds[0]):  # the other seeds have the same arguments
             _require_sound(job)
@@ -104,7 +113,6 @@ def _missing(grid: Grid, jobs: list[Job]) -> list[Job]:
 
 def _write_commands(grid: Grid, jobs: list[Job], missing: list[Job], out: Path) -> dict[str, Any]:
     """commands.txt and the arguments that its commands read."""
-    out.mkdir(parents=True, exist_ok=True)
     for job in missing:
         job.write_config()
     lines = [f"{stage}\t{job.command()}" for stage, job in zip(_stages(missing), missing, strict=True)]

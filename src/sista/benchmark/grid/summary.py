@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sista.benchmark.compare import Unpairable, mean_difference
+from sista.benchmark.grid.earlier import Earlier, Figure
 from sista.benchmark.grid.jobs import Job
 from sista.benchmark.grid.settings import TASKS, Grid
 from sista.corpus.disk import read_json
@@ -23,12 +24,12 @@ KEYS = ("encoder", "method", "task", "metric")
 AGAINST_BEST = ("difference", "difference_low", "difference_high", "p")
 OVER_BASELINE = ("over", "over_low", "over_high", "over_films_low", "over_films_high")
 COLUMNS = (*KEYS, "mean", "low", "high", "seeds", "missing", "ranked", "best", *AGAINST_BEST, *OVER_BASELINE)
-Runs = Mapping[int, tuple[float, Path]]  # seed -> a figure, and the folder of the run that it is of
+Runs = Mapping[int, tuple[float, Path | None]]  # seed -> a figure, and the folder of the task that it is of, where that is here
 
 
 @dataclass(frozen=True)
 class Found:
-    """figures: a row for each figure of each run (KEYS, seed, value, low, high: its own interval over subjects).
+    """figures: a row for each figure of each run (KEYS, seed, value, low, high: its own interval over subjects; job: the task's name).
 
     summary: a row for KEYS of the main table: mean and the seeds' 95 % t-interval (low, high; NaN for one seed), seeds, how many of them
     are missing that others have, ranked (whether there is a best), best (the highest mean of its encoder and metric, methods of `reference`
@@ -36,28 +37,29 @@ class Found:
     paired interval over subjects, p. Over the grid's baseline, or the method that it names: the mean difference (over), the t-interval of
     the differences of equal seeds (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high).
 
-    unnamed: tasks without any figure of the main table -> the figures that they have.
+    earlier: the seeds of which some figure is one of an earlier call. unnamed: tasks without any figure of the main table -> the figures
+    that they have.
     """
 
     grid: Grid
     figures: pd.DataFrame
     summary: pd.DataFrame
     unnamed: Mapping[str, list[str]]
+    earlier: tuple[int, ...]
 
 
-def gather(grid: Grid, tasks: Sequence[Job], resamples: int = 1000) -> Found:
-    """Read the results of the tasks that are done."""
+def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 1000) -> Found:
+    """Read the results of the tasks that are done, and the earlier figures of those that are not."""
     import pandas as pd
 
     rows = []
     for job in tasks:
         task, encoder, method, seed = job.key
-        for metric, held in read_json(job.folder / "result.json")["metrics"].items():
-            value, (low, high) = (held["value"], held["ci95"]) if isinstance(held, dict) else (held, (None, None))
-            if value is not None:
-                rows.append((encoder, method, task, metric, seed, value, low, high))
-    figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high"])
-    folders = {job.key: job.folder for job in tasks}
+        of_job = _figures(job) if job.done else earlier.figures.get(job.name, ())
+        rows += [(encoder, method, task, metric, seed, *numbers, job.name) for metric, *numbers in of_job]
+    figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high", "job"])
+    folders = {job.key: job.folder if job.done else None for job in tasks}
+    from_earlier = sorted({job.key[3] for job in tasks if not job.done and job.name in earlier.figures})
     summary, unnamed = [], dict[str, list[str]]()
     for task in grid.tasks:
         of_task = figures[figures.task == task]
@@ -76,7 +78,17 @@ def gather(grid: Grid, tasks: Sequence[Job], resamples: int = 1000) -> Found:
                         paths = [folders[(task, encoder, method, seed)] for seed in seeds]
                         runs[method] = dict(zip(seeds, zip(map(float, part.value), paths, strict=True), strict=True))
                 summary += _of_metric(grid, (encoder, task, metric), runs, resamples)
-    return Found(grid, figures, pd.DataFrame(summary, columns=COLUMNS), unnamed)
+    return Found(grid, figures, pd.DataFrame(summary, columns=COLUMNS), unnamed, tuple(from_earlier))
+
+
+def _figures(job: Job) -> list[Figure]:
+    """The figures of a task that is done."""
+    found = []
+    for metric, held in read_json(job.folder / "result.json")["metrics"].items():
+        value, (low, high) = (held["value"], held["ci95"]) if isinstance(held, dict) else (held, (None, None))
+        if value is not None:
+            found.append((metric, value, low, high))
+    return found
 
 
 def main_metrics(grid: Grid, task: str, known: Sequence[str]) -> list[str]:
@@ -136,11 +148,12 @@ def _over(mine: Runs, theirs: Runs, found: Difference | None) -> dict[str, float
 
 
 def _paired(mine: Runs, theirs: Runs, metric: str, split: str, resamples: int) -> Difference | None:
-    """Mean difference over the seeds that both have, paired by seed and film; None without such a seed, or for a figure not of films."""
-    both = sorted(set(mine) & set(theirs))
-    if not both:
+    """Mean difference over the seeds whose runs both have, paired by seed and film; None without one, or for a figure not of films."""
+    folders = [(mine[seed][1], theirs[seed][1]) for seed in sorted(set(mine) & set(theirs))]
+    pairs = [(read_run(one), read_run(other)) for one, other in folders if one is not None and other is not None]
+    if not pairs:
         return None
     try:
-        return mean_difference([(read_run(mine[seed][1]), read_run(theirs[seed][1])) for seed in both], metric, split, resamples)
+        return mean_difference(pairs, metric, split, resamples)
     except Unpairable:
         return None

@@ -20,6 +20,7 @@ NOTE = (
     "floors and ceilings left out. †: the paired bootstrap over the scored subjects (seeds averaged) finds no difference from the bold one "
     "at 95 %; ‡: there is no such test of this figure. Fewer seeds than others have: said in brackets, and never the best."
 )
+EARLIER = "Of seeds {} there are figures of an earlier call alone; their subjects take no part in the bootstrap."
 OVER = (
     "What each method has over {}, or the method in brackets: the mean of the differences of equal seeds, and its 95 % t-interval over "
     "them. Bold: 0 is in neither this interval nor that of the paired bootstrap over the scored subjects, where the figure has one. Not "
@@ -34,6 +35,11 @@ class Table:
     title: str
     columns: list[str]
     rows: list[tuple[str, list[tuple[str, bool]]]]
+
+
+def note_of(found: Found) -> str:
+    """What is to be known to read the tables."""
+    return f"{NOTE} {EARLIER.format(', '.join(map(str, found.earlier)))}" if found.earlier else NOTE
 
 
 def tables_of(found: Found, encoder: str, over: bool = False) -> list[Table]:
@@ -95,7 +101,7 @@ def write_tables(found: Found, out: Path) -> None:
 
 def _markdown(found: Found) -> str:
     grid = found.grid
-    lines = [f"# {grid.name}", "", *([grid.about, ""] if grid.about else []), NOTE, ""]
+    lines = [f"# {grid.name}", "", *([grid.about, ""] if grid.about else []), note_of(found), ""]
     for over in (False, True):
         for encoder in grid.encoders:
             tables = tables_of(found, encoder, over)
@@ -112,7 +118,7 @@ def _markdown(found: Found) -> str:
 
 def _latex(found: Found) -> str:
     text = io.StringIO()
-    text.write(f"% {NOTE}\n\n")
+    text.write(f"% {note_of(found)}\n\n")
     for encoder in found.grid.encoders:
         for table in tables_of(found, encoder):
             text.write(f"% {encoder}, {table.title}\n\\begin{{tabular}}{{l{'c' * len(table.columns)}}}\n\\toprule\n")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sista.benchmark.grid.earlier import Earlier
 from sista.benchmark.grid.merge import merged
 from sista.benchmark.grid.settings import Grid
 from sista.corpus.disk import read_json, write_bytes
@@ -24,7 +25,10 @@ BETWEEN = " trial "  # of a method's name and the number of its trial
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of a method with an encoder: its changes to the method's settings, and the mean of its scores over the tuning seeds."""
+    """One trial of a method with an encoder: its changes to the method's settings, and the mean of its scores over the tuning seeds.
+
+    jobs: the names of the tasks that scored it, one for each seed.
+    """
 
     encoder: str
     method: str
@@ -32,6 +36,7 @@ class Trial:
     changes: Mapping[str, Any]
     score: float
     chosen: bool
+    jobs: str
 
 
 def trial_grid(grid: Grid) -> Grid:
@@ -48,38 +53,31 @@ def trial_grid(grid: Grid) -> Grid:
     return replace(grid, pretrain=pretrain, methods=methods, tasks={TASK: task}, seeds=tuple(tune["seeds"]), tune=None)
 
 
-def trials_of(grid: Grid, jobs: list[Job], failed: Mapping[Job, str] | None = None) -> list[Trial]:
+def scored(jobs: Sequence[Job], earlier: Earlier) -> list[Job]:
+    """The tasks of all trials that have a score among the earlier ones."""
+    return [job for tasks in _by_trial(jobs).values() if _names(tasks) in earlier.scores for job in tasks]
+
+
+def trials_of(grid: Grid, jobs: Sequence[Job], failed: Mapping[Job, str], earlier: Earlier) -> list[Trial]:
     """All trials and which of them is the best (of equal ones the first).
 
-    failed: trials and why. One that failed, or whose score is not a number, has -inf. Raises SistaError while one is not done, and where
-    all of a method's trials have failed.
+    failed: trials and why. earlier: scores of trials that are not here. One that failed, or whose score is not a number, has -inf. Raises
+    SistaError while one is not done, and where all of a method's trials have failed.
     """
     assert grid.tune is not None
-    metric, scores = grid.tune["task"]["metric"], dict[tuple[str, str], list[float]]()
-    for job in jobs:
-        task, encoder, name, _ = job.key
-        if task != TASK:
-            continue
-        if failed and job in failed:
-            scores.setdefault((encoder, name), []).append(-np.inf)
-            continue
-        if not job.done:
-            raise SistaError(f"trial {job.folder.name} is not done, so that nothing can be chosen; run the grid without --tables_only")
-        held = read_json(job.folder / "result.json")["metrics"]
-        if metric not in held:
-            raise SistaError(f"the tuning task has no metric {metric!r}; it has {', '.join(held)}")
-        value = held[metric]["value"] if isinstance(held[metric], dict) else held[metric]
-        scores.setdefault((encoder, name), []).append(-np.inf if value is None else value)
+    tasks, metric = _by_trial(jobs), grid.tune["task"]["metric"]
+    scores = {trial: _score(of, metric, failed, earlier) for trial, of in tasks.items()}
     found = []
     for encoder in grid.encoders:
         for method, spec in grid.methods.items():
             changes = (spec or {}).get("trials", ())
-            means = [float(np.mean(scores[(encoder, f"{method}{BETWEEN}{n}")])) for n in range(1, len(changes) + 1)]
+            names = [(encoder, f"{method}{BETWEEN}{n}") for n in range(1, len(changes) + 1)]
+            means = [scores[name] for name in names]
             if means and max(means) == -np.inf:
-                reasons = [reason for job, reason in (failed or {}).items() if job.key[1:3] == (encoder, f"{method}{BETWEEN}1")]
+                reasons = [reason for job, reason in failed.items() if job.key[1:3] == names[0]]
                 raise SistaError(f"all trials of {method!r} with {encoder!r} failed, such as the first: {' '.join(reasons) or 'no score'}")
             best = int(np.argmax(means)) if means else -1
-            found += [Trial(encoder, method, n + 1, changes[n], mean, n == best) for n, mean in enumerate(means)]
+            found += [Trial(encoder, method, n + 1, changes[n], means[n], n == best, _names(tasks[name])) for n, name in enumerate(names)]
     return found
 
 
@@ -94,6 +92,38 @@ def write_trials(trials: list[Trial], out: Path) -> None:
 
     rows = [{**vars(trial), "changes": json.dumps(trial.changes)} for trial in trials]
     write_bytes(out / "tuning.csv", pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
+
+
+def _by_trial(jobs: Sequence[Job]) -> dict[tuple[str, str], list[Job]]:
+    """(encoder, trial) -> its tasks, one for each seed."""
+    found: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        task, encoder, name, _ = job.key
+        if task == TASK:
+            found.setdefault((encoder, name), []).append(job)
+    return found
+
+
+def _names(tasks: Sequence[Job]) -> str:
+    return " ".join(job.name for job in tasks)
+
+
+def _score(tasks: Sequence[Job], metric: str, failed: Mapping[Job, str], earlier: Earlier) -> float:
+    """The mean of a trial's scores."""
+    if (known := earlier.scores.get(_names(tasks))) is not None:
+        return known
+    if any(job in failed for job in tasks):
+        return -np.inf
+    scores = []
+    for job in tasks:
+        if not job.done:
+            raise SistaError(f"trial {job.folder.name} is not done, so that nothing can be chosen; run the grid without --tables_only")
+        held = read_json(job.folder / "result.json")["metrics"]
+        if metric not in held:
+            raise SistaError(f"the tuning task has no metric {metric!r}; it has {', '.join(held)}")
+        value = held[metric]["value"] if isinstance(held[metric], dict) else held[metric]
+        scores.append(-np.inf if value is None else value)
+    return float(np.mean(scores))
 
 
 def _stated(spec: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""Figures of an earlier call of a grid whose runs are no longer at hand, by the jobs that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sista.errors import SistaError
+
+Figure = tuple[str, float, float | None, float | None]  # metric, value, and its own interval over subjects
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """figures: `Job.name` of a task -> its figures. scores: the names of all of a trial's tasks -> its score."""
+
+    figures: Mapping[str, Sequence[Figure]] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+def read_earlier(folder: Path | None) -> Earlier:
+    """The results.csv, and where there is one the tuning.csv, of an earlier call.
+
+    Raises SistaError where they cannot be read, or do not say by which jobs their figures were made.
+    """
+    if folder is None:
+        return Earlier()
+    figures: dict[str, list[Figure]] = {}
+    for row in _rows(folder / "results.csv", ("job", "metric", "value", "low", "high")):
+        low, high = (None if np.isnan(row[name]) else float(row[name]) for name in ("low", "high"))
+        figures.setdefault(row["job"], []).append((row["metric"], float(row["value"]), low, high))
+    tuning = folder / "tuning.csv"
+    trials = _rows(tuning, ("jobs", "score")) if tuning.is_file() else []
+    return Earlier(figures, {row["jobs"]: float(row["score"]) for row in trials if np.isfinite(row["score"])})
+
+
+def _rows(file: Path, columns: Sequence[str]) -> list[dict[Any, Any]]:
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(file, dtype={"job": str, "jobs": str})
+    except (OSError, ValueError) as error:
+        raise SistaError(f"earlier figures {file} cannot be read ({str(error).splitlines()[0]})") from error
+    if absent := [column for column in columns if column not in table]:
+        raise SistaError(f"{file} has no column {', '.join(absent)}; it is not what `sista benchmark` writes")
+    return table.to_dict("records")
