@@ -294,7 +294,13 @@ def test_a_method_with_fewer_seeds_is_never_the_best(tmp_path: Path, monkeypatch
     again = pd.read_csv(out / "table.csv").set_index("method")
     assert not again.best[best]
     assert (again.seeds[best], again.missing[best], again.missing.sum()) == (1, 1, 1)
-    assert "(1 of 2 seeds)" in (out / "table.md").read_text()
+    text = (out / "table.md").read_text()
+    assert "(1 of 2 seeds)" in text
+    assert "### zero\n" in text
+    for other in out.glob("tasks/zero-compact-*-1-*/"):
+        shutil.rmtree(other)
+    benchmark(grid, out, tables_only=True)
+    assert "### zero (1 of 2 seeds)\n" in (out / "table.md").read_text()
 
 
 def test_damaged_predictions_are_told_and_not_taken_for_no_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

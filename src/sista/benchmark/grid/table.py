@@ -57,7 +57,9 @@ def tables_of(found: Found, encoder: str, over: bool = False) -> list[Table]:
         if over:
             rows = [(_against(found.grid, method), cells) for method, cells in rows]
         if columns:
-            made.append(Table(task, columns, rows))
+            most = (part.seeds + part.missing).max()
+            title = task if most == len(found.grid.seeds) else f"{task} ({most} of {len(found.grid.seeds)} seeds)"
+            made.append(Table(title, columns, rows))
     return made
 
 
