@@ -59,7 +59,7 @@ def main() -> None:
     ours, untrained, recall, speed = [], [], [], []
     for seed in given.seeds:
         run = given.work / f"real-{seed}"
-        settings = {"token_weight": 1.0}  # the default when results/ was made
+        settings = {"mode": "eliminate", "token_weight": 1.0}  # the defaults when results/ was made
         trained = pretrain(given.work / "pairs", run, settings=settings, optimizer=OPTIMIZER, run=RunSettings(seed=seed, progress=False))
         ours.append(probe(run, given.work / "nih"))
         untrained.append(probe(run, given.work / "nih", untrained=True, seed=seed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from pathlib import Path
@@ -34,4 +35,6 @@ def test_options_exist(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
         words = [given.training_script, *given.training_script_args]
     assert words[:2] == ["sista", "pretrain"]
     values = _parse("pretrain", words[2:], pretrain)
-    assert values["optimizer"].batch_size % 8 == 0
+    stated = [re.search(rf"--{name}[ =](\d+)", command) for name in ("nnodes", "nproc_per_node")]
+    processes = math.prod(int(one[1]) for one in stated if one)
+    assert values["optimizer"].batch_size % processes == 0

@@ -47,7 +47,8 @@ class SistaSettings:
         mask_repeats: within, equal words of a report are not each other's negatives.
         mirror: weight of the patch-to-word term.
         within_weight: of a second token term, MGCA's (arXiv 2210.06044): the words of a report against each other by their softmax views of
-            the patches, and patches likewise, half and half; 0 leaves it out. It does not look at the film (docs/evidence.md).
+            the patches, and patches likewise, half and half; 0 leaves it out. It does not look at the film, and at 1 the term across films
+            does not either (docs/evidence.md).
         wrong_films: a control: the token terms see the patches of another study.
     """
 

@@ -180,6 +180,23 @@ def test_a_grid_done_resumed_and_done_again_gives_the_same_tables(tmp_path: Path
     assert {name: (out / name).read_bytes() for name in before} == before
 
 
+def test_a_method_of_ones_own_is_run_again_when_it_is_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "my_own_method.py"
+    grid = write(tmp_path, methods={"mine": {"method": "my_own_method:Mine"}, "clip": {}})
+
+    def folders(text: str) -> dict[str, set[str]]:
+        source.write_text(text)
+        jobs = jobs_of(read_grid(grid), tmp_path / "out")
+        return {method: {job.folder.name for job in jobs if job.key[2] == method} for method in ("mine", "clip")}
+
+    text = "from sista.methods.clip import Clip\n\n\nclass Mine(Clip):\n    pass\n"
+    before, after = folders(text), folders(text + "\n    weight = 2\n")
+    assert not before["mine"] & after["mine"]
+    assert before["clip"] == after["clip"]
+    assert folders(text) == before
+
+
 def test_a_seed_is_added_to_a_table_whose_runs_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
     stated: dict[str, Any] = {

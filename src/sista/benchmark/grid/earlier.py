@@ -46,5 +46,5 @@ def _rows(file: Path, columns: Sequence[str]) -> list[dict[Any, Any]]:
     except (OSError, ValueError) as error:
         raise SistaError(f"earlier figures {file} cannot be read ({str(error).splitlines()[0]})") from error
     if absent := [column for column in columns if column not in table]:
-        raise SistaError(f"{file} has no column {', '.join(absent)}; it is not what `sista benchmark` writes")
+        raise SistaError(f"{file} has no column {', '.join(absent)}; it is not what this version of `sista benchmark` writes")
     return table.to_dict("records")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
 import json
 import re
@@ -136,7 +137,17 @@ def _run(
         **merged(merged(shared, of_encoder or {}), of_method),
     }
     arguments["run"] = {**arguments.get("run", {}), "seed": seed, "progress": False}
-    return _job("pretrain", out / "runs" / _named(encoder, method, seed), arguments, ("", *key))
+    return _job("pretrain", out / "runs" / _named(encoder, method, seed), arguments, ("", *key), _own_source(arguments["method"]))
+
+
+def _own_source(method: str) -> str | None:
+    """The text of the module of a user's own method, `module:Class`: where it changes, so do the runs. None for one of sista's."""
+    module, colon, _ = method.partition(":")
+    try:
+        found = importlib.util.find_spec(module) if colon else None
+    except (ImportError, ValueError):
+        return None  # said with a reason before anything runs
+    return Path(found.origin).read_text(encoding="utf-8") if found and found.origin else None
 
 
 def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, name: str, seed: int) -> Job:
