@@ -201,7 +201,7 @@ def test_a_seed_is_added_to_a_table_whose_runs_are_gone(tmp_path: Path, monkeypa
     monkeypatch.setattr("sista.benchmark.grid.run._do", _in_this_process)
     stated: dict[str, Any] = {
         "tune": {"seeds": [9], "pretrain": {"optimizer": {"epochs": 0}}, "task": VALID},
-        "methods": {name: TRIALS[name] for name in ("clip", "untrained")},
+        "methods": {"clip": TRIALS["clip"], "untrained": TRIALS["untrained"], "the same again": TRIALS["untrained"]},
         "tasks": {"zero": TINY["tasks"]["zero"]},
     }
     old, out = tmp_path / "old", tmp_path / "out"
@@ -215,7 +215,7 @@ def test_a_seed_is_added_to_a_table_whose_runs_are_gone(tmp_path: Path, monkeypa
     monkeypatch.setattr(grid_jobs.Job, "run", lambda job: (did.append(job.key), run(job))[1])
     result = benchmark(write(tmp_path, **stated, seeds=[0, 1]), out, earlier=table, threads=1)
     assert {key[3] for key in did} == {-1, 1}  # the corpus, and the new seed: no trial, and nothing of the old seed
-    assert (result["jobs"], result["done"], result["earlier"]) == (9, 5, 2)
+    assert (result["jobs"], result["done"], result["earlier"]) == (13, 7, 3)
     new = pd.read_csv(out / "results.csv")
     pd.testing.assert_frame_equal(new[new.seed == 0].reset_index(drop=True), pd.read_csv(table / "results.csv"))
     assert (out / "tuning.csv").read_bytes() == (table / "tuning.csv").read_bytes()
@@ -227,7 +227,7 @@ def test_a_seed_is_added_to_a_table_whose_runs_are_gone(tmp_path: Path, monkeypa
     best = summary[summary.best].iloc[0].method
     assert worse.difference == pytest.approx(ones[worse.method] - ones[best], abs=1e-5)  # of the seed whose films are here
     both = benchmark(write(tmp_path, **stated, seeds=[0, 1]), tmp_path / "third", earlier=out, tables_only=True)
-    assert (both["done"], both["earlier"]) == (0, 4)
+    assert (both["done"], both["earlier"]) == (0, 6)
     assert (tmp_path / "third" / "results.csv").read_bytes() == (out / "results.csv").read_bytes()
 
     longer = {**stated, "pretrain": {**TINY["pretrain"], "optimizer": {"epochs": 0.25, "batch_size": 32}}}

@@ -11,14 +11,14 @@ import numpy as np
 
 from sista.errors import SistaError
 
-Figure = tuple[str, float, float | None, float | None]  # metric, value, and its own interval over subjects
+Figures = Mapping[str, tuple[float, float | None, float | None]]  # metric -> value, and its own interval over subjects
 
 
 @dataclass(frozen=True)
 class Earlier:
     """figures: `Job.name` of a task -> its figures. scores: the names of all of a trial's tasks -> its score."""
 
-    figures: Mapping[str, Sequence[Figure]] = field(default_factory=dict)
+    figures: Mapping[str, Figures] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -29,10 +29,10 @@ def read_earlier(folder: Path | None) -> Earlier:
     """
     if folder is None:
         return Earlier()
-    figures: dict[str, list[Figure]] = {}
+    figures: dict[str, dict[str, tuple[float, float | None, float | None]]] = {}
     for row in _rows(folder / "results.csv", ("job", "metric", "value", "low", "high")):
         low, high = (None if np.isnan(row[name]) else float(row[name]) for name in ("low", "high"))
-        figures.setdefault(row["job"], []).append((row["metric"], float(row["value"]), low, high))
+        figures.setdefault(row["job"], {})[row["metric"]] = (float(row["value"]), low, high)
     tuning = folder / "tuning.csv"
     trials = _rows(tuning, ("jobs", "score")) if tuning.is_file() else []
     return Earlier(figures, {row["jobs"]: float(row["score"]) for row in trials if np.isfinite(row["score"])})

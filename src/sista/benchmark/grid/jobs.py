@@ -141,13 +141,14 @@ def _run(
 
 
 def _own_source(method: str) -> str | None:
-    """The text of the module of a user's own method, `module:Class`: where it changes, so do the runs. None for one of sista's."""
+    """The hash of the module of a user's own method, `module:Class`: where it changes, so do the runs. None for one of sista's."""
     module, colon, _ = method.partition(":")
     try:
         found = importlib.util.find_spec(module) if colon else None
     except (ImportError, ValueError):
         return None  # said with a reason before anything runs
-    return Path(found.origin).read_text(encoding="utf-8") if found and found.origin else None
+    source = Path(found.origin) if found and found.origin else None
+    return hashlib.sha256(source.read_bytes()).hexdigest() if source and source.is_file() else None
 
 
 def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, name: str, seed: int) -> Job:

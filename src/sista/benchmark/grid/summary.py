@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sista.benchmark.compare import Unpairable, mean_difference
-from sista.benchmark.grid.earlier import Earlier, Figure
+from sista.benchmark.grid.earlier import Earlier, Figures
 from sista.benchmark.grid.jobs import Job
 from sista.benchmark.grid.settings import TASKS, Grid
 from sista.corpus.disk import read_json
@@ -55,8 +55,8 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
     rows = []
     for job in tasks:
         task, encoder, method, seed = job.key
-        of_job = _figures(job) if job.done else earlier.figures.get(job.name, ())
-        rows += [(encoder, method, task, metric, seed, *numbers, job.name) for metric, *numbers in of_job]
+        of_job = _figures(job) if job.done else earlier.figures.get(job.name, {})
+        rows += [(encoder, method, task, metric, seed, *numbers, job.name) for metric, numbers in of_job.items()]
     figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high", "job"])
     folders = {job.key: job.folder if job.done else None for job in tasks}
     from_earlier = sorted({job.key[3] for job in tasks if not job.done and job.name in earlier.figures})
@@ -81,13 +81,13 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
     return Found(grid, figures, pd.DataFrame(summary, columns=COLUMNS), unnamed, tuple(from_earlier))
 
 
-def _figures(job: Job) -> list[Figure]:
+def _figures(job: Job) -> Figures:
     """The figures of a task that is done."""
-    found = []
+    found = {}
     for metric, held in read_json(job.folder / "result.json")["metrics"].items():
         value, (low, high) = (held["value"], held["ci95"]) if isinstance(held, dict) else (held, (None, None))
         if value is not None:
-            found.append((metric, value, low, high))
+            found[metric] = (value, low, high)
     return found
 
 
