@@ -230,6 +230,13 @@ def test_a_seed_is_added_to_a_table_whose_runs_are_gone(tmp_path: Path, monkeypa
     assert (both["done"], both["earlier"]) == (0, 6)
     assert (tmp_path / "third" / "results.csv").read_bytes() == (out / "results.csv").read_bytes()
 
+    alone = pd.read_csv(out / "results.csv")
+    alone[alone.seed == 1].to_csv(tmp_path / "results.csv", index=False)
+    joined = ["benchmark", str(tmp_path / "grid.yaml"), "--out", str(tmp_path / "fourth"), "--tables_only"]
+    assert main([*joined, "--earlier", f"[{tmp_path}, {table}]"]) == 0
+    assert (tmp_path / "fourth" / "results.csv").read_bytes() == (out / "results.csv").read_bytes()
+    assert main([*joined, "--earlier", str(out)]) == 0
+
     longer = {**stated, "pretrain": {**TINY["pretrain"], "optimizer": {"epochs": 0.25, "batch_size": 32}}}
     assert (
         benchmark(write(tmp_path, **longer, seeds=[0]), tmp_path / "other", earlier=table, commands=True)["missing"] == 3

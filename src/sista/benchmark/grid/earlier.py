@@ -22,20 +22,21 @@ class Earlier:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-def read_earlier(folder: Path | None) -> Earlier:
-    """The results.csv, and where there is one the tuning.csv, of an earlier call.
+def read_earlier(folders: Sequence[Path]) -> Earlier:
+    """The results.csv, and where there is one the tuning.csv, of earlier calls.
 
     Raises SistaError where they cannot be read, or do not say by which jobs their figures were made.
     """
-    if folder is None:
-        return Earlier()
     figures: dict[str, dict[str, tuple[float, float | None, float | None]]] = {}
-    for row in _rows(folder / "results.csv", ("job", "metric", "value", "low", "high")):
-        low, high = (None if np.isnan(row[name]) else float(row[name]) for name in ("low", "high"))
-        figures.setdefault(row["job"], {})[row["metric"]] = (float(row["value"]), low, high)
-    tuning = folder / "tuning.csv"
-    trials = _rows(tuning, ("jobs", "score")) if tuning.is_file() else []
-    return Earlier(figures, {row["jobs"]: float(row["score"]) for row in trials if np.isfinite(row["score"])})
+    scores: dict[str, float] = {}
+    for folder in folders:
+        for row in _rows(folder / "results.csv", ("job", "metric", "value", "low", "high")):
+            low, high = (None if np.isnan(row[name]) else float(row[name]) for name in ("low", "high"))
+            figures.setdefault(row["job"], {})[row["metric"]] = (float(row["value"]), low, high)
+        tuning = folder / "tuning.csv"
+        trials = _rows(tuning, ("jobs", "score")) if tuning.is_file() else []
+        scores |= {row["jobs"]: float(row["score"]) for row in trials if np.isfinite(row["score"])}
+    return Earlier(figures, scores)
 
 
 def _rows(file: Path, columns: Sequence[str]) -> list[dict[Any, Any]]:

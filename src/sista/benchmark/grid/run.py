@@ -30,7 +30,7 @@ PRELOAD = ("torch", "timm", "transformers", "pandas", "sista.benchmark.grid.jobs
 def benchmark(
     grid: Path,
     out: Path,
-    earlier: Path | None = None,
+    earlier: list[Path] | Path | None = None,
     processes: int = 1,
     threads: int = 0,
     commands: bool = False,
@@ -47,8 +47,9 @@ def benchmark(
     Args:
         grid: a YAML file; docs/benchmark.md says what it holds.
         out: a folder; the corpora, runs and tasks lie there too.
-        earlier: a folder with the results.csv, and tuning.csv, of an earlier call, such as a published one. What stands there from the same
-            arguments, data and version is not done again, although its runs are not here; their subjects take no part in the bootstrap.
+        earlier: a folder, or several, with the results.csv, and tuning.csv, of an earlier call, such as a published one. What stands there
+            from the same arguments, data and version is not done again, although its runs are not here; their subjects take no part in the
+            bootstrap.
         processes: jobs done at the same time on this machine.
         threads: of each job; 0: the cores shared among the processes.
         commands: do nothing, but write commands.txt, a line for each job that is missing, in stages that need each other (for SLURM, or
@@ -60,7 +61,7 @@ def benchmark(
         raise SistaError(f"--processes is {processes}; at least 1 is needed")
     plan, out = read_grid(Path(grid)), Path(out)
     threads = threads or max(1, (os.cpu_count() or 1) // processes)
-    past = read_earlier(earlier)
+    past = read_earlier([earlier] if isinstance(earlier, Path) else earlier or [])
     tuned, lost = list[Trial](), dict[Job, str]()
     out.mkdir(parents=True, exist_ok=True)
     if plan.tune is not None:
