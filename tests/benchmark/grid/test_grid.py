@@ -220,7 +220,7 @@ def test_a_seed_is_added_to_a_table_whose_runs_are_gone(tmp_path: Path, monkeypa
     pd.testing.assert_frame_equal(new[new.seed == 0].reset_index(drop=True), pd.read_csv(table / "results.csv"))
     assert (out / "tuning.csv").read_bytes() == (table / "tuning.csv").read_bytes()
     assert set(pd.read_csv(out / "table.csv").seeds) == {2}
-    assert "Of seeds 0 there are figures of an earlier call alone" in (out / "table.md").read_text()
+    assert "Of seeds 0 figures are taken from an earlier call" in (out / "table.md").read_text()
     summary = pd.read_csv(out / "table.csv")
     ones = new[(new.metric == "auroc") & (new.seed == 1)].set_index("method").value
     worse = summary[~summary.best].iloc[0]
@@ -250,6 +250,16 @@ def test_a_table_that_does_not_say_what_made_it_is_refused(tmp_path: Path) -> No
     (tmp_path / "results.csv").write_text("method,value\nclip,0.5\n")
     with pytest.raises(SistaError, match=r"results\.csv has no column job, metric, low, high"):
         benchmark(grid, tmp_path / "out", earlier=tmp_path)
+
+
+def test_a_table_of_another_grid_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text("metric,value,low,high,job\nauroc,0.5,,,0123456789abcdef\n")
+    with pytest.raises(SistaError, match=r"no figure of --earlier is of this grid"):
+        benchmark(write(tmp_path), tmp_path / "out", earlier=tmp_path)
+    (tmp_path / "tuning.csv").write_text("score,jobs\n0.5,0123456789abcdef\n")
+    tune = {"seeds": [9], "pretrain": {"optimizer": {"epochs": 0}}, "task": VALID}
+    with pytest.raises(SistaError, match=r"no trial of --earlier is of this grid"):
+        benchmark(write(tmp_path, methods=TRIALS, tune=tune), tmp_path / "out", earlier=tmp_path)
 
 
 def test_gains_over_a_baseline_and_a_floor_that_is_never_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,9 @@ def benchmark(
     if plan.tune is not None:
         trials = trial_grid(plan)
         tuning = jobs_of(trials, out)
-        missing = _missing(trials, tuning, scored(tuning, past))
+        of_earlier = scored(tuning, past)
+        _require_of_use(bool(past.scores), bool(of_earlier), "trial")
+        missing = _missing(trials, tuning, of_earlier)
         _missing(plan, jobs_of(plan, out), ())  # what is wrong with the comparison is said before the tuning
         if missing and commands:
             return {**_write_commands(plan, tuning, missing, out), "tuning": True}
@@ -76,6 +78,7 @@ def benchmark(
         tuned = trials_of(plan, tuning, lost, past)
         write_trials(tuned, out)
     jobs = jobs_of(plan, out, chosen(tuned))
+    _require_of_use(bool(past.figures), any(job.name in past.figures for job in jobs), "figure")
     known = [job for job in jobs if not job.done and job.name in past.figures]
     missing = _missing(plan, jobs, known)
     if commands:
@@ -101,6 +104,12 @@ def benchmark(
         task, figures = next(iter(found.unnamed.items()))
         raise SistaError(f"task {task!r} has none of the metrics of its main table; give it `metrics`, of {', '.join(figures)}")
     return result
+
+
+def _require_of_use(given: bool, used: bool, what: str) -> None:
+    """SistaError where an earlier table is given and nothing of it fits: all would be done again, unnoticed."""
+    if given and not used:
+        raise SistaError(f"no {what} of --earlier is of this grid: arguments, data or sista's version differ; leave it out to do all anew")
 
 
 def _missing(grid: Grid, jobs: list[Job], known: Sequence[Job]) -> list[Job]:

@@ -20,7 +20,7 @@ NOTE = (
     "floors and ceilings left out. †: the paired bootstrap over the scored subjects (seeds averaged) finds no difference from the bold one "
     "at 95 %; ‡: there is no such test of this figure. Fewer seeds than others have: said in brackets, and never the best."
 )
-EARLIER = "Of seeds {} there are figures of an earlier call alone; their subjects take no part in the bootstrap."
+EARLIER = "Of seeds {} figures are taken from an earlier call; their subjects take no part in the bootstrap."
 OVER = (
     "What each method has over {}, or the method in brackets: the mean of the differences of equal seeds, and its 95 % t-interval over "
     "them. Bold: 0 is in neither this interval nor that of the paired bootstrap over the scored subjects, where the figure has one. Not "
