@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sista.benchmark.compare import compare
+from sista.benchmark.compare import compare, mean_difference
 from sista.errors import SistaError
 from sista.metrics.detection import Boxes, coco_map
 from sista.metrics.interval import resample_weights
-from sista.metrics.result import REQUIRED, write_run
+from sista.metrics.result import REQUIRED, read_run, write_run
 
 N = 80
 
@@ -58,6 +58,22 @@ def test_difference_interval_and_p_equal_a_bootstrap_by_hand(tmp_path):
     tail = min((by_hand <= 0).sum(), (by_hand >= 0).sum())
     assert found["difference"]["p"] == pytest.approx(2 * (tail + 1) / 201)
     assert found["a"] - found["b"] == pytest.approx(found["difference"]["value"])
+
+
+def test_the_mean_over_seeds_resamples_each_run_once_and_says_the_same(tmp_path):
+    mine = [read_run(write(tmp_path / f"a{seed}", 0.6, seed)) for seed in (1, 2)]
+    others = {noise: [read_run(write(tmp_path / f"b{noise}{seed}", noise, seed + 5)) for seed in (1, 2)] for noise in (0.9, 1.2)}
+    held = {}
+    for other in others.values():
+        pairs = list(zip(mine, other, strict=True))
+        assert mean_difference(pairs, "auroc/edema@0.1", resamples=50, resampled=held) == mean_difference(
+            pairs, "auroc/edema@0.1", resamples=50
+        )
+    assert len(held) == 6
+    other = mean_difference([(mine[0], others[0.9][0])], "auroc/edema@0.1", resamples=50, seed=1, resampled=held)
+    assert other == mean_difference([(mine[0], others[0.9][0])], "auroc/edema@0.1", resamples=50, seed=1)
+    alone = compare(mine[0].path, others[0.9][0].path, ["auroc/edema@0.1"], resamples=50, seed=1)["metrics"]["auroc/edema@0.1"]
+    assert alone["difference"] == other.as_dict()
 
 
 def test_all_shared_metrics_and_the_order_of_rows(tmp_path):

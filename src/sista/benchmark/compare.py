@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sista.benchmark.pairs import PREFIXES, Pair, pairs_of
+from sista.benchmark.pairs import PREFIXES, Pair, Statistic, pairs_of
 from sista.errors import SistaError, nearest
 from sista.metrics.interval import Difference, resample_weights
 from sista.metrics.result import IDS, Run, read_run
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
+Resampled = dict[Any, Floats]  # what was resampled, and how -> its values [r]
 
 
 def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "test", resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "tes
         statistics = {name: statistics[name] for name in metric}
     if not statistics:
         raise SistaError(next(iter(refused.values()), f"{a} and {b} have no metric in common"))
-    found = {name: _paired(of, subjects, resamples, seed).as_dict() for name, (of, subjects) in statistics.items()}
+    found = {name: _paired([of], subjects, resamples, seed).as_dict() for name, (of, subjects) in statistics.items()}
     whole = {name: [_known(side) for side in of.sides] for name, (of, _) in statistics.items()}
     return {
         "task": "compare",
@@ -63,11 +64,19 @@ class Unpairable(SistaError):
     """A figure that runs have, but none that can be had anew from their films."""
 
 
-def mean_difference(runs: Sequence[tuple[Run, Run]], metric: str, split: str = "test", resamples: int = 1000, seed: int = 0) -> Difference:
+def mean_difference(
+    runs: Sequence[tuple[Run, Run]],
+    metric: str,
+    split: str = "test",
+    resamples: int = 1000,
+    seed: int = 0,
+    resampled: Resampled | None = None,
+) -> Difference:
     """The difference of a metric averaged over pairs of runs (of equal seeds), subjects resampled for all runs alike.
 
     Raises Unpairable when a pair has no such metric by film, SistaError when it is not on the same films. The interval and p know of the
-    test films only, not of the seeds.
+    test films only, not of the seeds. Give calls the same dict as `resampled`, and a run that is held against several others is resampled
+    once.
     """
     if not runs:
         raise SistaError("no pair of runs to compare")
@@ -80,25 +89,30 @@ def mean_difference(runs: Sequence[tuple[Run, Run]], metric: str, split: str = "
     subjects = found[0][1]
     if any(not np.array_equal(subjects, other) for _, other in found):
         raise SistaError(f"{runs[0][0].path} and the runs of other seeds are not on the same films; their mean cannot be resampled")
-    pairs = [pair for pair, _ in found]
-    return _paired(
-        Pair(_mean([pair.left for pair in pairs]), _mean([pair.right for pair in pairs]), pairs[0].rows), subjects, resamples, seed
-    )
+    return _paired([pair for pair, _ in found], subjects, resamples, seed, resampled)
 
 
-def _mean(statistics: Sequence[Callable[[Floats], Floats]]) -> Callable[[Floats], Floats]:
-    return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
+def _paired(pairs: Sequence[Pair], subjects: NDArray[Any], resamples: int, seed: int, resampled: Resampled | None = None) -> Difference:
+    """The difference of the means over pairs; resampled: values that are known already, to which those of these pairs are added."""
+    held = {} if resampled is None else resampled
+    drawn = (tuple(subjects), resamples, seed)
 
+    def mean(sides: Sequence[Statistic]) -> Floats:
+        for side in sides:
+            if (side.name, drawn) not in held:
+                weights = resample_weights(len(subjects), subjects, resamples, seed)
+                held[side.name, drawn] = np.concatenate([side(chunk) for chunk in weights])
+        return np.mean([held[side.name, drawn] for side in sides], axis=0)
 
-def _paired(pair: Pair, subjects: NDArray[Any], resamples: int, seed: int) -> Difference:
-    values = np.concatenate([pair(weights) for weights in resample_weights(pair.rows, subjects, resamples, seed)])
+    values = mean([pair.left for pair in pairs]) - mean([pair.right for pair in pairs])
+    value = float(np.mean([pair.sides[0] for pair in pairs]) - np.mean([pair.sides[1] for pair in pairs]))
     kept = values[~np.isnan(values)]
     if not len(kept):
-        return Difference(pair.sides[0] - pair.sides[1], (float("nan"), float("nan")), len(values))
+        return Difference(value, (float("nan"), float("nan")), len(values))
     tail = min(int((kept <= 0).sum()), int((kept >= 0).sum()))
     low, high = np.quantile(kept, [0.025, 0.975])
     p = min(1.0, 2 * (tail + 1) / (len(kept) + 1))
-    return Difference(pair.sides[0] - pair.sides[1], (float(low), float(high)), len(values) - len(kept), p)
+    return Difference(value, (float(low), float(high)), len(values) - len(kept), p)
 
 
 def _statistics(

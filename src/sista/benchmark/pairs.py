@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +22,19 @@ if TYPE_CHECKING:
     Frames = Sequence[pd.DataFrame]  # one for each draw, rows in the same order
 
 Floats = NDArray[np.float64]
-Statistic = Callable[[Floats], Floats]  # row weights [n,r] -> values [r]
 PREFIXES = ("label/", "score/", "value/", "pixels/", "found/", "true/")  # of the columns that are no keys
 CURVES: Mapping[str, WeightedStatistic] = {"auroc": weighted_auroc, "average_precision": weighted_average_precision}
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A figure of one run as a function `of` row weights, [n,r] -> [r]; those of equal `name` have equal values."""
+
+    name: str
+    of: Callable[[Floats], Floats]
+
+    def __call__(self, weights: Floats) -> Floats:
+        return self.of(weights)
 
 
 class Pair:
@@ -29,8 +42,11 @@ class Pair:
 
     def __init__(self, left: Statistic, right: Statistic, rows: int) -> None:
         self.left, self.right, self.rows = left, right, rows
-        everything = np.ones((rows, 1))
-        self.sides = float(left(everything)[0]), float(right(everything)[0])
+
+    @cached_property
+    def sides(self) -> tuple[float, float]:  # many pairs are made and never asked
+        everything = np.ones((self.rows, 1))
+        return float(self.left(everything)[0]), float(self.right(everything)[0])
 
     def __call__(self, weights: Floats) -> Floats:
         return self.left(weights) - self.right(weights)
@@ -77,7 +93,7 @@ def _macro(frames: Frames, names: list[str], truth: Mapping[str, Floats], statis
         each = [[statistic(held, truth[name], weights) for held, name in zip(draw, names, strict=True)] for draw in scores]
         return np.mean(each, axis=(0, 1))
 
-    return of
+    return Statistic(_name(statistic, scores, [truth[name] for name in names]), of)
 
 
 def _means(columns: Sequence[str], mine: Frames, theirs: Frames) -> dict[str, Pair]:
@@ -99,7 +115,7 @@ def _mean_of(statistics: Sequence[Statistic]) -> Statistic:
     def of(weights: Floats) -> Floats:
         return np.mean([statistic(weights) for statistic in statistics], axis=0)
 
-    return of
+    return Statistic(_name("mean", [statistic.name for statistic in statistics]), of)
 
 
 def _weighted_mean(values: Floats, known: NDArray[np.bool_]) -> Statistic:
@@ -107,7 +123,7 @@ def _weighted_mean(values: Floats, known: NDArray[np.bool_]) -> Statistic:
         total = known.astype(float) @ weights
         return np.divide(values @ weights, total, out=np.full(weights.shape[1], np.nan), where=total > 0)
 
-    return of
+    return Statistic(_name("weighted mean", values, known), of)
 
 
 def _detections(columns: Sequence[str], mine: Frames, theirs: Frames, names_of_runs: tuple[str, str]) -> dict[str, Pair]:
@@ -132,7 +148,11 @@ def _precision(draws: Sequence[Sequence[Matches]], levels: slice) -> Statistic:
     def of(weights: Floats) -> Floats:
         return np.mean([[average_precision(label, weights).mean(axis=0) for label in draw] for draw in held], axis=(0, 1))
 
-    return of
+    return Statistic(_name("precision", held), of)
+
+
+def _name(*content: Any) -> str:
+    return hashlib.sha256(pickle.dumps(content)).hexdigest()
 
 
 def _boxes(frame: pd.DataFrame, kind: str, names: dict[str, int]) -> list[Boxes]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sista.benchmark.compare import Unpairable, mean_difference
+from sista.benchmark.compare import Resampled, Unpairable, mean_difference
 from sista.benchmark.grid.earlier import Earlier, Figures
 from sista.benchmark.grid.jobs import Job
 from sista.benchmark.grid.settings import TASKS, Grid
 from sista.corpus.disk import read_json
 from sista.metrics.interval import Difference
-from sista.metrics.result import read_run
+from sista.metrics.result import Run, read_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +65,7 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
     for task in grid.tasks:
         of_task = figures[figures.task == task]
         known = list(dict.fromkeys(of_task.metric))
+        read = cache(read_run)  # a run is held against others in every metric
         metrics = main_metrics(grid, task, known)
         if known and not metrics:
             unnamed[task] = known
@@ -77,7 +79,7 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
                         seeds = [int(seed) for seed in part.seed]
                         paths = [folders[(task, encoder, method, seed)] for seed in seeds]
                         runs[method] = dict(zip(seeds, zip(map(float, part.value), paths, strict=True), strict=True))
-                summary += _of_metric(grid, (encoder, task, metric), runs, resamples)
+                summary += _of_metric(grid, (encoder, task, metric), runs, read, resamples)
     return Found(grid, figures, pd.DataFrame(summary, columns=COLUMNS), unnamed, tuple(from_earlier))
 
 
@@ -108,7 +110,9 @@ def seed_interval(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def _of_metric(grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], resamples: int) -> list[dict[str, Any]]:
+def _of_metric(
+    grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], read: Callable[[Path], Run], resamples: int
+) -> list[dict[str, Any]]:
     """The rows of one metric, a method each."""
     encoder, task, metric = key
     spec = grid.tasks[task]
@@ -117,7 +121,8 @@ def _of_metric(grid: Grid, key: tuple[str, str, str], runs: Mapping[str, Runs], 
     most = max(map(len, runs.values()), default=0)
     contenders = [method for method in runs if len(runs[method]) == most and not (grid.methods[method] or {}).get("reference")]
     best = max(contenders, key=lambda method: values[method].mean(), default=None) if ranked else None
-    test: Any = (metric, spec.get("split", "test"), resamples)
+    resampled: Resampled = {}
+    test: Any = (read, metric, spec.get("split", "test"), resamples, resampled)
     tests: dict[tuple[str, str | None], Difference | None] = {}
     for method in runs if ranked else ():
         for other in {best or "", grid.over(method)} & (set(runs) - {method}):  # often the same
@@ -147,13 +152,21 @@ def _over(mine: Runs, theirs: Runs, found: Difference | None) -> dict[str, float
     return dict(zip(OVER_BASELINE, (float(gains.mean()), *seed_interval(gains), *films), strict=True))
 
 
-def _paired(mine: Runs, theirs: Runs, metric: str, split: str, resamples: int) -> Difference | None:
+def _paired(
+    mine: Runs,
+    theirs: Runs,
+    read: Callable[[Path], Run],
+    metric: str,
+    split: str,
+    resamples: int,
+    resampled: Resampled,
+) -> Difference | None:
     """Mean difference over the seeds whose runs both have, paired by seed and film; None without one, or for a figure not of films."""
     folders = [(mine[seed][1], theirs[seed][1]) for seed in sorted(set(mine) & set(theirs))]
-    pairs = [(read_run(one), read_run(other)) for one, other in folders if one is not None and other is not None]
+    pairs = [(read(one), read(other)) for one, other in folders if one is not None and other is not None]
     if not pairs:
         return None
     try:
-        return mean_difference(pairs, metric, split, resamples)
+        return mean_difference(pairs, metric, split, resamples, resampled=resampled)
     except Unpairable:
         return None
