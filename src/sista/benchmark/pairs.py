@@ -38,7 +38,7 @@ class Statistic:
 
 
 class Pair:
-    """The difference of one statistic of two runs as a function of row weights; `sides` are its two values on all rows."""
+    """One statistic of two runs on the same rows; `sides` are its two values on all of them."""
 
     def __init__(self, left: Statistic, right: Statistic, rows: int) -> None:
         self.left, self.right, self.rows = left, right, rows
@@ -47,9 +47,6 @@ class Pair:
     def sides(self) -> tuple[float, float]:  # many pairs are made and never asked
         everything = np.ones((self.rows, 1))
         return float(self.left(everything)[0]), float(self.right(everything)[0])
-
-    def __call__(self, weights: Floats) -> Floats:
-        return self.left(weights) - self.right(weights)
 
 
 def pairs_of(columns: Sequence[str], mine: Frames, theirs: Frames, names_of_runs: tuple[str, str]) -> dict[str, Pair]:
