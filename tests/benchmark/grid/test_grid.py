@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from scipy import stats
 
@@ -26,6 +27,7 @@ from sista.benchmark.grid.table import over_cell
 from sista.benchmark.grid.tune import trial_grid
 from sista.cli import main
 from sista.errors import SistaError
+from sista.models.precision import choose_precision
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -74,6 +76,18 @@ def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(
     assert all(other[key] != name for key, name in plain.items())
 
 
+def test_a_method_may_learn_from_a_corpus_of_its_own(tmp_path: Path) -> None:
+    corpora = {**TINY["corpora"], "few": {**TINY["corpora"]["main"], "count": 80}}
+    methods = {"clip": {}, "clip, few": {"method": "clip", "data": "few"}}
+    jobs = jobs_of(read_grid(write(tmp_path, corpora=corpora, methods=methods)), tmp_path / "out")
+    folders = {job.arguments["count"]: str(job.folder) for job in jobs if job.verb == "build"}
+    runs = {job.key[2]: job for job in jobs if job.verb == "pretrain" and job.key[3] == 0}
+    assert runs["clip"].arguments["data"] == folders[160]
+    assert runs["clip, few"].arguments["data"] == folders[80]
+    assert runs["clip, few"].needs == (Path(folders[80]),)
+    assert {job.arguments["data"] for job in jobs if job.verb == "probe"} == {folders[160]}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -81,6 +95,7 @@ def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(
         ({"tasks": {"probe": {"data": "mian"}}}, r"data 'mian', which is none of the corpora main"),
         ({"methods": {"clop": {}}}, r"unknown method 'clop'"),
         ({"methods": {"sista": {"settings": {"sigmaa": 1}}}}, r"no setting 'sigmaa'"),
+        ({"methods": {"clip": {"data": "mian"}}}, r"clip has data 'mian', which is none of the corpora main"),
         ({"methods": {"sista": {"epochs": 1}}}, r"method 'sista' has an unknown key 'epochs'"),
         ({"corpora": {"main": {}}}, r"needs an archive to build from, or the path"),
         ({"seeds": [1, 1]}, r"a seed stands twice"),
@@ -236,6 +251,17 @@ def test_a_seed_is_added_to_a_table_whose_runs_are_gone(tmp_path: Path, monkeypa
     assert main([*joined, "--earlier", f"[{tmp_path}, {table}]"]) == 0
     assert (tmp_path / "fourth" / "results.csv").read_bytes() == (out / "results.csv").read_bytes()
     assert main([*joined, "--earlier", str(out)]) == 0
+
+    assert set(new.precision) == {f"{choose_precision('auto', torch.device('cpu'))} on cpu"}
+    assert "differ in precision" not in (out / "table.md").read_text()
+    known = pd.read_csv(table / "results.csv")
+    for changed, said in (
+        (known.assign(precision="bf16 on cuda"), "bf16 on cuda: 3"),
+        (known.drop(columns="precision"), "not written down: 3"),
+    ):
+        changed.to_csv(table / "results.csv", index=False)
+        benchmark(write(tmp_path, **stated, seeds=[0, 1]), out, earlier=table, tables_only=True)
+        assert f"{said} tasks" in (out / "table.md").read_text()
 
     longer = {**stated, "pretrain": {**TINY["pretrain"], "optimizer": {"epochs": 0.25, "batch_size": 32}}}
     assert (

@@ -16,9 +16,13 @@ Figures = Mapping[str, tuple[float, float | None, float | None]]  # metric -> va
 
 @dataclass(frozen=True)
 class Earlier:
-    """figures: `Job.name` of a task -> its figures. scores: the names of all of a trial's tasks -> its score."""
+    """figures: `Job.name` of a task -> its figures. precisions: the same -> the precision of its pre-training, where it is written down.
+
+    scores: the names of all of a trial's tasks -> its score.
+    """
 
     figures: Mapping[str, Figures] = field(default_factory=dict)
+    precisions: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -28,15 +32,18 @@ def read_earlier(folders: Sequence[Path]) -> Earlier:
     Raises SistaError where they cannot be read, or do not say by which jobs their figures were made.
     """
     figures: dict[str, dict[str, tuple[float, float | None, float | None]]] = {}
+    precisions: dict[str, str] = {}
     scores: dict[str, float] = {}
     for folder in folders:
         for row in _rows(folder / "results.csv", ("job", "metric", "value", "low", "high")):
             low, high = (None if np.isnan(row[name]) else float(row[name]) for name in ("low", "high"))
             figures.setdefault(row["job"], {})[row["metric"]] = (float(row["value"]), low, high)
+            if isinstance(precision := row.get("precision"), str):
+                precisions[row["job"]] = precision
         tuning = folder / "tuning.csv"
         trials = _rows(tuning, ("jobs", "score")) if tuning.is_file() else []
         scores |= {row["jobs"]: float(row["score"]) for row in trials if np.isfinite(row["score"])}
-    return Earlier(figures, scores)
+    return Earlier(figures, precisions, scores)
 
 
 def _rows(file: Path, columns: Sequence[str]) -> list[dict[Any, Any]]:

@@ -130,12 +130,8 @@ def _run(
     grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, key: tuple[str, str, int], of_encoder: Mapping[str, Any], of_method: Any
 ) -> Job:
     encoder, method, seed = key
-    shared = {name: value for name, value in grid.pretrain.items() if name != "data"}
-    arguments = {
-        "data": corpora[grid.pretrain["data"]],
-        "method": method,
-        **merged(merged(shared, of_encoder or {}), of_method),
-    }
+    arguments = merged(merged({"method": method, **grid.pretrain}, of_encoder or {}), of_method)
+    arguments["data"] = corpora[arguments["data"]]
     arguments["run"] = {**arguments.get("run", {}), "seed": seed, "progress": False}
     return _job("pretrain", out / "runs" / _named(encoder, method, seed), arguments, ("", *key), _own_source(arguments["method"]))
 

@@ -35,7 +35,7 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 OF_ENCODERS = ("model", "optimizer")
-OF_METHODS = ("method", "settings", "teacher", "optimizer", "trials", "reference", "over")
+OF_METHODS = ("method", "settings", "teacher", "optimizer", "data", "trials", "reference", "over")
 OF_TRIALS = ("method", "settings", "teacher", "optimizer")
 OF_TUNING = ("seeds", "pretrain", "task")
 TUNABLE = ("zeroshot", "retrieve", "ground")  # tasks that can be scored on a valid split, and of which more is better
@@ -48,9 +48,9 @@ class Grid:
 
     name: of the whole. about: what it is for, in a sentence or two, for the page. corpora: name -> an archive and the arguments of its
     build, or `path: DIR`. pretrain: arguments of `sista pretrain` that all runs share; its `data` names a corpus. encoders: name -> `model`
-    and `optimizer` settings. methods: name -> method, settings, teacher, optimizer; with `reference: true` a floor or ceiling, which is
-    never called the best; with `over: NAME` its gains are stated over that method instead of the baseline. baseline: the method over which
-    the gains of the others are stated. tasks: name -> `task` (by default the name
+    and `optimizer` settings. methods: name -> method, settings, teacher, optimizer, and `data` where it learns from another corpus than the
+    rest; with `reference: true` a floor or ceiling, which is never called the best; with `over: NAME` its gains are stated over that method
+    instead of the baseline. baseline: the method over which the gains of the others are stated. tasks: name -> `task` (by default the name
     itself), `data` (a corpus), arguments of the command, and `metrics`, those of the main table. seeds: of the weights, the order of the
     pairs, augmentation, and of the heads. tune: seeds, `pretrain` (changes to the shared arguments), and `task` with its `metric`, by which
     the best of each method's `trials` is chosen, on a valid split.
@@ -133,7 +133,9 @@ def _check(grid: Grid, path: Path) -> None:
     for name, spec in grid.tasks.items():
         if (task := spec.get("task", name)) not in TASKS:
             raise SistaError(f"grid {path}: unknown task {task!r}: {nearest(task, TASKS)}")
-    for where, data in [("pretrain", grid.pretrain.get("data")), *((name, spec.get("data")) for name, spec in grid.tasks.items())]:
+    of_methods = [(name, spec["data"]) for name, spec in grid.methods.items() if "data" in (spec or {})]
+    of_tasks = [(name, spec.get("data")) for name, spec in grid.tasks.items()]
+    for where, data in [("pretrain", grid.pretrain.get("data")), *of_methods, *of_tasks]:
         if data not in grid.corpora:
             raise SistaError(f"grid {path}: {where} has data {data!r}, which is none of the corpora {', '.join(grid.corpora)}")
     if len(set(grid.seeds)) != len(grid.seeds):

@@ -30,7 +30,8 @@ Runs = Mapping[int, tuple[float, Path | None]]  # seed -> a figure, and the fold
 
 @dataclass(frozen=True)
 class Found:
-    """figures: a row for each figure of each run (KEYS, seed, value, low, high: its own interval over subjects; job: the task's name).
+    """figures: a row for each figure of each run (KEYS, seed, value, low, high: its own interval over subjects; job: the task's name;
+    precision: of the pre-training and where it ran, such as "bf16 on cpu", "" where that is not written down).
 
     summary: a row for KEYS of the main table: mean and the seeds' 95 % t-interval (low, high; NaN for one seed), seeds, how many of them
     are missing that others have, ranked (whether there is a best), best (the highest mean of its encoder and metric, methods of `reference`
@@ -38,8 +39,8 @@ class Found:
     paired interval over subjects, p. Over the grid's baseline, or the method that it names: the mean difference (over), the t-interval of
     the differences of equal seeds (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high).
 
-    earlier: the seeds of which some figure is one of an earlier call. unnamed: tasks without any figure of the main table -> the figures
-    that they have.
+    earlier: the seeds of which some figure is one of an earlier call. precisions: of the pre-trainings -> the number of tasks that stand on
+    them. unnamed: tasks without any figure of the main table -> the figures that they have.
     """
 
     grid: Grid
@@ -47,6 +48,7 @@ class Found:
     summary: pd.DataFrame
     unnamed: Mapping[str, list[str]]
     earlier: tuple[int, ...]
+    precisions: Mapping[str, int]
 
 
 def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 1000) -> Found:
@@ -57,8 +59,9 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
     for job in tasks:
         task, encoder, method, seed = job.key
         of_job = _figures(job) if job.done else earlier.figures.get(job.name, {})
-        rows += [(encoder, method, task, metric, seed, *numbers, job.name) for metric, numbers in of_job.items()]
-    figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high", "job"])
+        precision = _precision(job) if job.done else earlier.precisions.get(job.name, "")
+        rows += [(encoder, method, task, metric, seed, *numbers, job.name, precision) for metric, numbers in of_job.items()]
+    figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high", "job", "precision"])
     folders = {job.key: job.folder if job.done else None for job in tasks}
     from_earlier = sorted({job.key[3] for job in tasks if not job.done and job.name in earlier.figures})
     summary, unnamed = [], dict[str, list[str]]()
@@ -80,7 +83,8 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
                         paths = [folders[(task, encoder, method, seed)] for seed in seeds]
                         runs[method] = dict(zip(seeds, zip(map(float, part.value), paths, strict=True), strict=True))
                 summary += _of_metric(grid, (encoder, task, metric), runs, read, resamples)
-    return Found(grid, figures, pd.DataFrame(summary, columns=COLUMNS), unnamed, tuple(from_earlier))
+    precisions = figures.drop_duplicates(["encoder", "method", "task", "seed"]).precision.value_counts().to_dict()
+    return Found(grid, figures, pd.DataFrame(summary, columns=COLUMNS), unnamed, tuple(from_earlier), precisions)
 
 
 def _figures(job: Job) -> Figures:
@@ -91,6 +95,13 @@ def _figures(job: Job) -> Figures:
         if value is not None:
             found[metric] = (value, low, high)
     return found
+
+
+def _precision(job: Job) -> str:
+    """Of the pre-training that a task stands on: its number format and its device; `auto` is not the same on every machine."""
+    summary = Path(job.arguments["model"]) / "summary.json"
+    held = read_json(summary) if summary.is_file() else {}
+    return f"{held['precision']} on {held['device'].partition(':')[0]}" if {"precision", "device"} <= set(held) else ""
 
 
 def main_metrics(grid: Grid, task: str, known: Sequence[str]) -> list[str]:

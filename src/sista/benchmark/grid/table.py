@@ -21,6 +21,10 @@ NOTE = (
     "at 95 %; ‡: there is no such test of this figure. Fewer seeds than others have: said in brackets, and never the best."
 )
 EARLIER = "Of seeds {} figures are taken from an earlier call; their subjects take no part in the bootstrap."
+MIXED = (
+    "The pre-trainings differ in precision, which `auto` chooses by the machine ({}); figures of equal seeds then differ by that too. The "
+    "column of results.csv says which is which."
+)
 OVER = (
     "What each method has over {}, or the method in brackets: the mean of the differences of equal seeds, and its 95 % t-interval over "
     "them. Bold: 0 is in neither this interval nor that of the paired bootstrap over the scored subjects, where the figure has one. Not "
@@ -39,7 +43,13 @@ class Table:
 
 def note_of(found: Found) -> str:
     """What is to be known to read the tables."""
-    return f"{NOTE} {EARLIER.format(', '.join(map(str, found.earlier)))}" if found.earlier else NOTE
+    notes = [NOTE]
+    if found.earlier:
+        notes.append(EARLIER.format(", ".join(map(str, found.earlier))))
+    if len(found.precisions) > 1:
+        counted = [f"{name or 'not written down'}: {count} tasks" for name, count in sorted(found.precisions.items())]
+        notes.append(MIXED.format("; ".join(counted)))
+    return " ".join(notes)
 
 
 def tables_of(found: Found, encoder: str, over: bool = False) -> list[Table]:
