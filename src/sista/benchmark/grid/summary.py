@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -83,7 +84,8 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
                         paths = [folders[(task, encoder, method, seed)] for seed in seeds]
                         runs[method] = dict(zip(seeds, zip(map(float, part.value), paths, strict=True), strict=True))
                 summary += _of_metric(grid, (encoder, task, metric), runs, read, resamples)
-    precisions = figures.drop_duplicates(["encoder", "method", "task", "seed"]).precision.value_counts().to_dict()
+    each = figures.drop_duplicates(["encoder", "method", "task", "seed"])
+    precisions = dict(Counter(map(str, each.precision)))
     return Found(grid, figures, pd.DataFrame(summary, columns=COLUMNS), unnamed, tuple(from_earlier), precisions)
 
 
