@@ -76,15 +76,16 @@ def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(
     assert all(other[key] != name for key, name in plain.items())
 
 
-def test_a_method_may_learn_from_a_corpus_of_its_own(tmp_path: Path) -> None:
+def test_a_method_may_have_a_corpus_and_a_precision_of_its_own(tmp_path: Path) -> None:
     corpora = {**TINY["corpora"], "few": {**TINY["corpora"]["main"], "count": 80}}
-    methods = {"clip": {}, "clip, few": {"method": "clip", "data": "few"}}
+    methods = {"clip": {}, "clip, few": {"method": "clip", "data": "few", "run": {"precision": "fp32", "seed": 7}}}
     jobs = jobs_of(read_grid(write(tmp_path, corpora=corpora, methods=methods)), tmp_path / "out")
     folders = {job.arguments["count"]: str(job.folder) for job in jobs if job.verb == "build"}
     runs = {job.key[2]: job for job in jobs if job.verb == "pretrain" and job.key[3] == 0}
     assert runs["clip"].arguments["data"] == folders[160]
     assert runs["clip, few"].arguments["data"] == folders[80]
     assert runs["clip, few"].needs == (Path(folders[80]),)
+    assert runs["clip, few"].arguments["run"] == {**runs["clip"].arguments["run"], "precision": "fp32"}  # the seed is the grid's
     assert {job.arguments["data"] for job in jobs if job.verb == "probe"} == {folders[160]}
 
 

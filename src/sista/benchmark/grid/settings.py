@@ -35,7 +35,7 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 OF_ENCODERS = ("model", "optimizer")
-OF_METHODS = ("method", "settings", "teacher", "optimizer", "data", "trials", "reference", "over")
+OF_METHODS = ("method", "settings", "teacher", "optimizer", "run", "data", "trials", "reference", "over")
 OF_TRIALS = ("method", "settings", "teacher", "optimizer")
 OF_TUNING = ("seeds", "pretrain", "task")
 TUNABLE = ("zeroshot", "retrieve", "ground")  # tasks that can be scored on a valid split, and of which more is better
@@ -48,12 +48,12 @@ class Grid:
 
     name: of the whole. about: what it is for, in a sentence or two, for the page. corpora: name -> an archive and the arguments of its
     build, or `path: DIR`. pretrain: arguments of `sista pretrain` that all runs share; its `data` names a corpus. encoders: name -> `model`
-    and `optimizer` settings. methods: name -> method, settings, teacher, optimizer, and `data` where it learns from another corpus than the
-    rest; with `reference: true` a floor or ceiling, which is never called the best; with `over: NAME` its gains are stated over that method
-    instead of the baseline. baseline: the method over which the gains of the others are stated. tasks: name -> `task` (by default the name
-    itself), `data` (a corpus), arguments of the command, and `metrics`, those of the main table. seeds: of the weights, the order of the
-    pairs, augmentation, and of the heads. tune: seeds, `pretrain` (changes to the shared arguments), and `task` with its `metric`, by which
-    the best of each method's `trials` is chosen, on a valid split.
+    and `optimizer` settings. methods: name -> method, settings, teacher, optimizer, run, and `data` where it learns from another corpus
+    than the rest; with `reference: true` a floor or ceiling, which is never called the best; with `over: NAME` its gains are stated
+    over that method instead of the baseline. baseline: the method over which the gains of the others are stated. tasks: name -> `task`
+    (by default the name itself), `data` (a corpus), arguments of the command, and `metrics`, those of the main table. seeds: of the
+    weights, the order of the pairs, augmentation, and of the heads. tune: seeds, `pretrain` (changes to the shared arguments), and
+    `task` with its `metric`, by which the best of each method's `trials` is chosen, on a valid split.
     """
 
     name: str
