@@ -78,14 +78,14 @@ def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(
 
 def test_a_method_may_have_a_corpus_and_a_precision_of_its_own(tmp_path: Path) -> None:
     corpora = {**TINY["corpora"], "few": {**TINY["corpora"]["main"], "count": 80}}
-    methods = {"clip": {}, "clip, few": {"method": "clip", "data": "few", "run": {"precision": "fp32", "seed": 7}}}
+    methods = {"clip": {}, "clip, few": {"method": "clip", "data": "few", "run": {"precision": "fp32"}}}
     jobs = jobs_of(read_grid(write(tmp_path, corpora=corpora, methods=methods)), tmp_path / "out")
     folders = {job.arguments["count"]: str(job.folder) for job in jobs if job.verb == "build"}
     runs = {job.key[2]: job for job in jobs if job.verb == "pretrain" and job.key[3] == 0}
     assert runs["clip"].arguments["data"] == folders[160]
     assert runs["clip, few"].arguments["data"] == folders[80]
     assert runs["clip, few"].needs == (Path(folders[80]),)
-    assert runs["clip, few"].arguments["run"] == {**runs["clip"].arguments["run"], "precision": "fp32"}  # the seed is the grid's
+    assert runs["clip, few"].arguments["run"] == {**runs["clip"].arguments["run"], "precision": "fp32"}
     assert {job.arguments["data"] for job in jobs if job.verb == "probe"} == {folders[160]}
 
 
@@ -97,6 +97,12 @@ def test_a_method_may_have_a_corpus_and_a_precision_of_its_own(tmp_path: Path) -
         ({"methods": {"clop": {}}}, r"unknown method 'clop'"),
         ({"methods": {"sista": {"settings": {"sigmaa": 1}}}}, r"no setting 'sigmaa'"),
         ({"methods": {"clip": {"data": "mian"}}}, r"clip has data 'mian', which is none of the corpora main"),
+        ({"methods": {"clip": {"data": ["main"]}}}, r"clip has data \['main'\], which is none of the corpora main"),
+        ({"methods": {"clip": {"run": "fp32"}}}, r"run of 'clip' must be a mapping from settings, not 'fp32'"),
+        ({"methods": {"clip": {"run": None}}}, r"run of 'clip' must be a mapping from settings, not None"),
+        ({"methods": {"clip": {"run": {"seed": 7}}}}, r"run of 'clip' has a seed; the grid's own `seeds` are those of its runs"),
+        ({"pretrain": {**TINY["pretrain"], "run": {"seed": 7}}}, r"run of 'pretrain' has a seed"),
+        ({"encoders": {"compact": {"optimizer": 0.1}}}, r"optimizer of 'compact' must be a mapping"),
         ({"methods": {"sista": {"epochs": 1}}}, r"method 'sista' has an unknown key 'epochs'"),
         ({"corpora": {"main": {}}}, r"needs an archive to build from, or the path"),
         ({"seeds": [1, 1]}, r"a seed stands twice"),
@@ -543,6 +549,7 @@ def test_the_commands_do_what_the_grid_does(tmp_path: Path) -> None:
     [
         ({"tasks": {"probe": {"data": "main", "share": [1.0]}}}, r"probe-compact-untrained-0-\w+: arguments of sista probe: .*share"),
         ({"pretrain": {"data": "main", "optimizer": {"epoch": 1}}}, r"arguments of sista pretrain: .*epoch"),
+        ({"methods": {"clip": {"run": {"precison": "fp32"}}}}, r"does not accept option 'precison'"),
         ({"corpora": {"main": {"archive": "phantom", "count": 0}}}, r"corpus 'main': phantom count=0"),
         ({"corpora": {"main": {"archive": "phantom", "cuont": 9}}}, r"corpus 'main': arguments of sista build: .*cuont"),
         ({"corpora": {"main": {"path": "nowhere"}}}, r"nowhere"),

@@ -36,6 +36,7 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 OF_ENCODERS = ("model", "optimizer")
 OF_METHODS = ("method", "settings", "teacher", "optimizer", "run", "data", "trials", "reference", "over")
+GROUPS = ("model", "settings", "optimizer", "run")  # of these keys, those that hold settings by name
 OF_TRIALS = ("method", "settings", "teacher", "optimizer")
 OF_TUNING = ("seeds", "pretrain", "task")
 TUNABLE = ("zeroshot", "retrieve", "ground")  # tasks that can be scored on a valid split, and of which more is better
@@ -109,6 +110,12 @@ def _check(grid: Grid, path: Path) -> None:
             for key in spec or {}:
                 if key not in allowed:
                     raise SistaError(f"grid {path}: {kind} {name!r} has an unknown key {key!r}: {nearest(key, allowed)}")
+    for name, spec in (("pretrain", grid.pretrain), *grid.encoders.items(), *grid.methods.items()):
+        for key in GROUPS:
+            if not isinstance(held := (spec or {}).get(key, {}), dict):
+                raise SistaError(f"grid {path}: {key} of {name!r} must be a mapping from settings, not {held!r}")
+        if "seed" in (spec or {}).get("run", {}):
+            raise SistaError(f"grid {path}: run of {name!r} has a seed; the grid's own `seeds` are those of its runs, leave it out")
     for name, spec in grid.methods.items():
         trials = (spec or {}).get("trials", [])
         if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
@@ -136,7 +143,7 @@ def _check(grid: Grid, path: Path) -> None:
     of_methods = [(name, spec["data"]) for name, spec in grid.methods.items() if "data" in (spec or {})]
     of_tasks = [(name, spec.get("data")) for name, spec in grid.tasks.items()]
     for where, data in [("pretrain", grid.pretrain.get("data")), *of_methods, *of_tasks]:
-        if data not in grid.corpora:
+        if data not in list(grid.corpora):  # whatever stands there, a list too
             raise SistaError(f"grid {path}: {where} has data {data!r}, which is none of the corpora {', '.join(grid.corpora)}")
     if len(set(grid.seeds)) != len(grid.seeds):
         raise SistaError(f"grid {path}: a seed stands twice in {list(grid.seeds)}")
