@@ -263,12 +263,12 @@ def test_a_seed_is_added_to_a_table_whose_runs_are_gone(tmp_path: Path, monkeypa
     assert "differ in precision" not in (out / "table.md").read_text()
     known = pd.read_csv(table / "results.csv")
     for changed, said in (
-        (known.assign(precision="bf16 on cuda"), "bf16 on cuda: 3"),
-        (known.drop(columns="precision"), "not written down: 3"),
+        (known.assign(precision="bf16 on cuda"), "bf16 on cuda 3"),
+        (known.drop(columns="precision"), "not written down 3"),
     ):
         changed.to_csv(table / "results.csv", index=False)
         benchmark(write(tmp_path, **stated, seeds=[0, 1]), out, earlier=table, tables_only=True)
-        assert f"{said} tasks" in (out / "table.md").read_text()
+        assert said in (out / "table.md").read_text()
 
     longer = {**stated, "pretrain": {**TINY["pretrain"], "optimizer": {"epochs": 0.25, "batch_size": 32}}}
     assert (

@@ -22,7 +22,7 @@ NOTE = (
 )
 EARLIER = "Of seeds {} figures are taken from an earlier call; their subjects take no part in the bootstrap."
 MIXED = (
-    "The pre-trainings differ in precision, or do not all say theirs ({}); `auto` is not the same on every machine. Figures of equal seeds "
+    "The pre-trainings differ in precision, or do not all say theirs (number of tasks: {}); `auto` is not the same on every machine. Figures of equal seeds "
     "then differ by that too: the column `precision` of results.csv says which is which."
 )
 OVER = (
@@ -47,8 +47,8 @@ def note_of(found: Found) -> str:
     if found.earlier:
         notes.append(EARLIER.format(", ".join(map(str, found.earlier))))
     if len(found.precisions) > 1:
-        counted = [f"{name or 'not written down'}: {count} tasks" for name, count in sorted(found.precisions.items())]
-        notes.append(MIXED.format("; ".join(counted)))
+        counted = [f"{name or 'not written down'} {count}" for name, count in sorted(found.precisions.items())]
+        notes.append(MIXED.format(", ".join(counted)))
     return " ".join(notes)
 
 
