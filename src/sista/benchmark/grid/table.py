@@ -22,8 +22,8 @@ NOTE = (
 )
 EARLIER = "Of seeds {} figures are taken from an earlier call; their subjects take no part in the bootstrap."
 MIXED = (
-    "The pre-trainings differ in precision, or do not all say theirs (number of tasks: {}); `auto` is not the same on every machine. Figures of equal seeds "
-    "then differ by that too: the column `precision` of results.csv says which is which."
+    "The pre-trainings differ in precision, or do not all say theirs (number of tasks: {}); `auto` is not the same on every machine. "
+    "Figures of equal seeds then differ by that too: the column `precision` of results.csv says which is which."
 )
 OVER = (
     "What each method has over {}, or the method in brackets: the mean of the differences of equal seeds, and its 95 % t-interval over "
