@@ -29,6 +29,7 @@ from sista.corpus.study import SPLITS, StudyRefused
 from sista.errors import SistaError
 from sista.inference.pretrained import PretrainedModel, load
 from sista.metrics.result import IDS, encoder_hash
+from sista.models.precision import Precision
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ def embed(
     report_column: str | None = None,
     shard: int = 4096,
     device: str = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
 ) -> dict[str, Any]:
     """Embed all films of a corpus, or of a table of films, into Parquet shards with ids; run again to go on.
 

@@ -22,6 +22,7 @@ from sista.inference.sides import own_side
 from sista.metrics.grounding import box_mask, chance, contrast_to_noise, iou_at, pointing_game
 from sista.metrics.interval import bootstrap_mean
 from sista.metrics.result import write_run
+from sista.models.precision import Precision
 
 LEVELS = ("word", "phrase", "sentence")
 COLUMNS = {"pointing_game": "hit", "contrast_to_noise": "contrast", "miou": "miou", "miou_scaled": "miou_scaled", "own_side": "own_side"}
@@ -69,7 +70,7 @@ def ground(
     regions: Path | None = None,
     levels: list[str] | None = None,
     device: str = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
 ) -> dict[str, Any]:
     """Show where on a film a phrase is, or score heat maps against a corpus' regions.
 

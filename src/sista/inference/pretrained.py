@@ -21,7 +21,7 @@ from sista.inference.prompts import PromptPair, default_prompts
 from sista.models.checkpoint import load_pretrained
 from sista.models.dual_encoder import DualEncoder
 from sista.models.encode import FilmVectors, encode_films, encode_texts
-from sista.models.precision import autocast, choose_device, choose_precision
+from sista.models.precision import Precision, autocast, choose_device, choose_precision
 
 FilmSource = str | Path | np.ndarray
 
@@ -135,7 +135,7 @@ class PretrainedModel:
         return f"PretrainedModel({self.card.get('method')}, {image} + {text}, {self.image_size} px, {self.card.get('steps')} steps)"
 
 
-def load(path: str | Path, device: str = "auto", precision: str = "auto") -> PretrainedModel:
+def load(path: str | Path, device: str = "auto", precision: Precision = "auto") -> PretrainedModel:
     """Load a pre-trained model from a run's folder, a checkpoint's folder, or the Hub by name.
 
     Args:
@@ -149,7 +149,7 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto") -> Pre
     return PretrainedModel(pretrained.encoder, tokenizer, pretrained.card, chosen, choose_precision(precision, chosen))
 
 
-def untrained(path: str | Path, seed: int = 0, device: str = "auto", precision: str = "auto") -> PretrainedModel:
+def untrained(path: str | Path, seed: int = 0, device: str = "auto", precision: Precision = "auto") -> PretrainedModel:
     """The architecture and tokenizer of a checkpoint with fresh weights: the floor that every score is to be read against."""
     chosen = choose_device(device)
     torch.manual_seed(seed)

@@ -18,6 +18,7 @@ from sista.inference.result import id_columns, run_facts
 from sista.metrics.interval import Estimate, bootstrap_mean
 from sista.metrics.result import encoder_hash, write_run
 from sista.metrics.retrieval import retrieval_metrics
+from sista.models.precision import Precision
 
 
 def retrieve(
@@ -28,7 +29,7 @@ def retrieve(
     top: int = 10,
     split: str = "test",
     device: str = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     index: Kind = "auto",
     out: Path | None = None,
 ) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from sista.inference.result import id_columns, run_facts
 from sista.metrics.auroc import weighted_average_precision
 from sista.metrics.interval import Estimate, bootstrap_macro_auroc
 from sista.metrics.result import write_run
+from sista.models.precision import Precision
 
 
 def zeroshot(
@@ -27,7 +28,7 @@ def zeroshot(
     prompts: Path | None = None,
     split: str = "test",
     device: str = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Classify films by prompts, without labels: one film, or a corpus split scored against its labels.

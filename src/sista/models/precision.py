@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from typing import Literal, get_args
 
 import torch
 
 from sista.errors import SistaError
+
+Precision = Literal["auto", "bf16", "fp32"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,7 +27,7 @@ def choose_device(name: str) -> torch.device:
 
 def choose_precision(name: str, device: torch.device) -> str:
     """`auto` is bf16 on CUDA and on CPUs with AMX or AVX512-BF16 (benchmarks/precision.py measures the gain), else fp32."""
-    if name not in ("auto", "bf16", "fp32"):
+    if name not in get_args(Precision):
         raise SistaError(f"precision {name!r}: choose auto, bf16 or fp32")
     if name != "auto":
         return name

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sista.models.precision import Precision
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -106,7 +108,7 @@ class RunSettings:
 
     seed: int = 0
     device: str = "auto"
-    precision: str = "auto"
+    precision: Precision = "auto"
     checkpoint_every: int = 200
     evaluate_every: int = 200
     log_every: int = 10

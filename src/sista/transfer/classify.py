@@ -18,7 +18,7 @@ from sista.corpus.disk import write_array
 from sista.errors import SistaError, nearest
 from sista.metrics.result import checksum, plain, write_run
 from sista.models.backbone import Backbone, open_backbone
-from sista.models.precision import autocast, choose_device, choose_precision
+from sista.models.precision import Precision, autocast, choose_device, choose_precision
 from sista.protocols.label_shares import share_rows
 from sista.transfer.classify_head import HEADS, LOSSES, HeadSettings, fit_head
 from sista.transfer.classify_labels import Labelled, labelled_films
@@ -58,7 +58,7 @@ def classify(
     resamples: int = 1000,
     seed: int = 0,
     device: str = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Train a classifier with 1, 10 and 100 % of the labels: AUROC, average precision, accuracy, F1 and calibration on the test split.

@@ -16,7 +16,7 @@ from sista.metrics.detection import Boxes, coco_map
 from sista.metrics.result import plain, write_run
 from sista.models.backbone import open_backbone
 from sista.models.image_encoder import ImageEncoder
-from sista.models.precision import choose_device, choose_precision
+from sista.models.precision import Precision, choose_device, choose_precision
 from sista.transfer.detect_boxes import found_boxes, targets_of, true_boxes
 from sista.transfer.detect_heads import Detector
 from sista.transfer.detect_scores import detection_scores
@@ -49,7 +49,7 @@ def detect(
     untrained: bool = False,
     seed: int = 0,
     device: str = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Train a detector on the maps of an encoder with 1, 10 and 100 % of the drawn boxes; COCO's AP and FROC on the test split.

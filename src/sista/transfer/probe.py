@@ -18,7 +18,7 @@ from sista.errors import SistaError
 from sista.metrics.result import encoder_hash, plain, splits_of, write_run
 from sista.models.checkpoint import Pretrained, load_pretrained
 from sista.models.encode import encode_films
-from sista.models.precision import choose_device, choose_precision
+from sista.models.precision import Precision, choose_device, choose_precision
 from sista.transfer.linear_probe import ShareResult, probe_curve
 from sista.transfer.result import classification_columns, share_name
 from sista.transfer.shares import share_plan
@@ -34,7 +34,7 @@ def probe(
     untrained: bool = False,
     seed: int = 0,
     device: str = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Train a linear classifier on frozen features with 1, 10 and 100 % of the labels; AUROC on the test split.

@@ -16,7 +16,7 @@ from sista.corpus.corpus import Corpus
 from sista.metrics.result import plain, write_run
 from sista.models.backbone import open_backbone
 from sista.models.image_encoder import ImageEncoder
-from sista.models.precision import autocast, choose_device, choose_precision
+from sista.models.precision import Precision, autocast, choose_device, choose_precision
 from sista.transfer.decoders import Segmenter, choose_decoder
 from sista.transfer.protocol import protocol_facts
 from sista.transfer.result import libraries, segmentation_columns, share_name, transfer_facts
@@ -45,7 +45,7 @@ def segment(
     untrained: bool = False,
     seed: int = 0,
     device: str = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Train a segmenter on the maps of an encoder with 1, 10 and 100 % of the drawn regions; Dice on the test split.

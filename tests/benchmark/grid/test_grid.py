@@ -550,6 +550,7 @@ def test_the_commands_do_what_the_grid_does(tmp_path: Path) -> None:
         ({"tasks": {"probe": {"data": "main", "share": [1.0]}}}, r"probe-compact-untrained-0-\w+: arguments of sista probe: .*share"),
         ({"pretrain": {"data": "main", "optimizer": {"epoch": 1}}}, r"arguments of sista pretrain: .*epoch"),
         ({"methods": {"clip": {"run": {"precison": "fp32"}}}}, r"does not accept option 'precison'"),
+        ({"methods": {"clip": {"run": {"precision": "fp16"}}}}, r"precision.*fp16"),
         ({"corpora": {"main": {"archive": "phantom", "count": 0}}}, r"corpus 'main': phantom count=0"),
         ({"corpora": {"main": {"archive": "phantom", "cuont": 9}}}, r"corpus 'main': arguments of sista build: .*cuont"),
         ({"corpora": {"main": {"path": "nowhere"}}}, r"nowhere"),
