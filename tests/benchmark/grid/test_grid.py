@@ -260,6 +260,7 @@ def test_a_seed_is_added_to_a_table_whose_runs_are_gone(tmp_path: Path, monkeypa
     assert main([*joined, "--earlier", str(out)]) == 0
 
     assert set(new.precision) == {f"{choose_precision('auto', torch.device('cpu'))} on cpu"}
+    assert list(pd.read_csv(out / "tuning.csv").precision) == [new.precision.iloc[0]] * 2
     assert "differ in precision" not in (out / "table.md").read_text()
     known = pd.read_csv(table / "results.csv")
     for changed, said in (

@@ -16,9 +16,9 @@ Figures = Mapping[str, tuple[float, float | None, float | None]]  # metric -> va
 
 @dataclass(frozen=True)
 class Earlier:
-    """figures: `Job.name` of a task -> its figures. precisions: the same -> the precision of its pre-training, where it is written down.
+    """figures: `Job.name` of a task -> its figures. scores: the names of all of a trial's tasks -> its score.
 
-    scores: the names of all of a trial's tasks -> its score.
+    precisions: the keys of both -> the precision of the pre-training, where it is written down.
     """
 
     figures: Mapping[str, Figures] = field(default_factory=dict)
@@ -35,14 +35,16 @@ def read_earlier(folders: Sequence[Path]) -> Earlier:
     precisions: dict[str, str] = {}
     scores: dict[str, float] = {}
     for folder in folders:
-        for row in _rows(folder / "results.csv", ("job", "metric", "value", "low", "high")):
+        rows = _rows(folder / "results.csv", ("job", "metric", "value", "low", "high"))
+        for row in rows:
             low, high = (None if np.isnan(row[name]) else float(row[name]) for name in ("low", "high"))
             figures.setdefault(row["job"], {})[row["metric"]] = (float(row["value"]), low, high)
-            if isinstance(precision := row.get("precision"), str):
-                precisions[row["job"]] = precision
         tuning = folder / "tuning.csv"
         trials = _rows(tuning, ("jobs", "score")) if tuning.is_file() else []
         scores |= {row["jobs"]: float(row["score"]) for row in trials if np.isfinite(row["score"])}
+        for row, key in [*((row, "job") for row in rows), *((row, "jobs") for row in trials)]:
+            if isinstance(precision := row.get("precision"), str):
+                precisions[row[key]] = precision
     return Earlier(figures, precisions, scores)
 
 

@@ -20,7 +20,7 @@ from sista.benchmark.grid.calls import function_of, prepare
 from sista.benchmark.grid.merge import merged
 from sista.benchmark.grid.settings import Grid
 from sista.corpus.corpus import Corpus
-from sista.corpus.disk import write_bytes
+from sista.corpus.disk import read_json, write_bytes
 from sista.errors import SistaError
 
 DONE = {"build": "corpus.json", "pretrain": "summary.json"}  # the file that is written last; of all others result.json
@@ -46,6 +46,13 @@ class Job:
     def name(self) -> str:
         """What tables call it: the beginning of its hash."""
         return self.digest[:16]
+
+    @property
+    def precision(self) -> str:
+        """Of the pre-training that a task stands on: its number format and its device, "bf16 on cpu"; "" where that is not written down."""
+        summary = Path(self.arguments["model"]) / "summary.json"
+        held = read_json(summary) if summary.is_file() else {}
+        return f"{held['precision']} on {held['device'].partition(':')[0]}" if {"precision", "device"} <= set(held) else ""
 
     @property
     def config(self) -> Path:

@@ -60,7 +60,7 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
     for job in tasks:
         task, encoder, method, seed = job.key
         of_job = _figures(job) if job.done else earlier.figures.get(job.name, {})
-        precision = _precision(job) if job.done else earlier.precisions.get(job.name, "")
+        precision = job.precision if job.done else earlier.precisions.get(job.name, "")
         rows += [(encoder, method, task, metric, seed, *numbers, job.name, precision) for metric, numbers in of_job.items()]
     figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high", "job", "precision"])
     folders = {job.key: job.folder if job.done else None for job in tasks}
@@ -97,13 +97,6 @@ def _figures(job: Job) -> Figures:
         if value is not None:
             found[metric] = (value, low, high)
     return found
-
-
-def _precision(job: Job) -> str:
-    """Of the pre-training that a task stands on: its number format and its device; `auto` is not the same on every machine."""
-    summary = Path(job.arguments["model"]) / "summary.json"
-    held = read_json(summary) if summary.is_file() else {}
-    return f"{held['precision']} on {held['device'].partition(':')[0]}" if {"precision", "device"} <= set(held) else ""
 
 
 def main_metrics(grid: Grid, task: str, known: Sequence[str]) -> list[str]:

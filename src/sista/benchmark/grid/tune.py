@@ -27,7 +27,8 @@ BETWEEN = " trial "  # of a method's name and the number of its trial
 class Trial:
     """One trial of a method with an encoder: its changes to the method's settings, and the mean of its scores over the tuning seeds.
 
-    jobs: the names of the tasks that scored it, one for each seed.
+    jobs: the names of the tasks that scored it, one for each seed. precision: of its pre-trainings and where they ran, "" where that is not
+    written down.
     """
 
     encoder: str
@@ -37,6 +38,7 @@ class Trial:
     score: float
     chosen: bool
     jobs: str
+    precision: str
 
 
 def trial_grid(grid: Grid) -> Grid:
@@ -77,7 +79,9 @@ def trials_of(grid: Grid, jobs: Sequence[Job], failed: Mapping[Job, str], earlie
                 reasons = [reason for job, reason in failed.items() if job.key[1:3] == names[0]]
                 raise SistaError(f"all trials of {method!r} with {encoder!r} failed, such as the first: {' '.join(reasons) or 'no score'}")
             best = int(np.argmax(means)) if means else -1
-            found += [Trial(encoder, method, n + 1, changes[n], means[n], n == best, _names(tasks[name])) for n, name in enumerate(names)]
+            for n, name in enumerate(names):
+                made = _names(tasks[name]), _precision(tasks[name], earlier)
+                found.append(Trial(encoder, method, n + 1, changes[n], means[n], n == best, *made))
     return found
 
 
@@ -106,6 +110,13 @@ def _by_trial(jobs: Sequence[Job]) -> dict[tuple[str, str], list[Job]]:
 
 def _names(tasks: Sequence[Job]) -> str:
     return " ".join(job.name for job in tasks)
+
+
+def _precision(tasks: Sequence[Job], earlier: Earlier) -> str:
+    """Of a trial's pre-trainings."""
+    if (names := _names(tasks)) in earlier.scores:
+        return earlier.precisions.get(names, "")
+    return ", ".join(sorted({job.precision for job in tasks}))
 
 
 def _score(tasks: Sequence[Job], metric: str, failed: Mapping[Job, str], earlier: Earlier) -> float:
