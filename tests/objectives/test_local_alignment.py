@@ -61,12 +61,13 @@ def test_without_the_softmax_over_words_a_word_looks_as_the_dense_aligner_does()
     torch.testing.assert_close(scores.diagonal(), (views * words).sum(-1).squeeze(1))
 
 
+@pytest.mark.parametrize("kept", [0, 2**26])
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 99])
-def test_chunks_change_neither_loss_nor_gradient(chunk):
+def test_chunks_change_neither_loss_nor_gradient(chunk, kept):
     def run(chunk):
         words, patches, mask, *_ = token_batch(5)
         leaves = words.requires_grad_(), patches.requires_grad_()
-        loss = local_contrast(*leaves, mask, chunk=chunk)
+        loss = local_contrast(*leaves, mask, chunk=chunk, kept=kept)
         return loss, *torch.autograd.grad(loss, leaves)
 
     for ours, whole in zip(run(chunk), run(0), strict=True):
@@ -108,7 +109,7 @@ def test_float32_inside_autocast_in_the_recomputed_chunks_too():
         words, patches, mask, *_ = token_batch(dtype=torch.float32)
         words.requires_grad_()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            loss = local_contrast(words.to(dtype), patches.to(dtype), mask, chunk=1)
+            loss = local_contrast(words.to(dtype), patches.to(dtype), mask, chunk=1, kept=0)
         return loss, torch.autograd.grad(loss, words)[0]
 
     outside = run(False)
@@ -155,14 +156,15 @@ def test_operators_grow_with_the_chunks_only():
 
 
 def test_memory_kept_for_the_backward_pass_does_not_hold_all_pairs():
-    def kept(chunk):
+    def held(chunk, kept):
         words, patches, mask, *_ = token_batch(16, dtype=torch.float32)
         words.requires_grad_()
         sizes = []
         with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
-            local_contrast(words, patches, mask, chunk=chunk)
-        return max(sizes)
+            local_contrast(words, patches, torch.ones_like(mask), chunk=chunk, kept=kept)
+        return max(sizes), sum(sizes)
 
     pairs = 16 * 16 * 5 * 9
-    assert kept(0) >= pairs
-    assert kept(2) <= pairs / 8
+    assert held(0, 0)[0] >= pairs
+    assert held(2, pairs - 1)[0] <= pairs / 8
+    assert held(2, 0)[1] < pairs < held(2, pairs)[1]  # few enough are kept, and not computed twice

@@ -12,6 +12,9 @@ from sista.objectives.precision import full_precision
 from sista.objectives.targets import Targets, identity_targets
 from sista.objectives.token_attention import softmax_weights, unit
 
+KEPT = 2**26
+"""C x M x L x P numbers of all chunks that are kept for the backward pass at most, some three times over: 0.9 GB in float32."""
+
 
 @full_precision
 def local_contrast(
@@ -24,12 +27,13 @@ def local_contrast(
     score_temperature: float = 0.2,
     chunk: int = 8,
     products: torch.dtype | None = None,
+    kept: int = KEPT,
 ) -> Float[Tensor, ""]:
     """InfoNCE of the `local_scores` Z / temperature over the batch, the mean of both directions (GLoRIA, ICCV 2021).
 
     A report without words takes no part, neither as a row nor as a column; without any words the loss is 0.
     """
-    options = (attention_temperature, word_temperature, score_temperature, chunk, products)
+    options = (attention_temperature, word_temperature, score_temperature, chunk, products, kept)
     scores = local_scores(words, word_mask, patches, *options) / temperature
     told = word_mask.any(dim=1)
     own = identity_targets(len(words), device=words.device, dtype=scores.dtype)
@@ -49,6 +53,7 @@ def local_scores(
     score_temperature: float = 0.2,
     chunk: int = 8,
     products: torch.dtype | None = None,
+    kept: int = KEPT,
 ) -> Float[Tensor, "n m"]:
     """Z_if = log sum_l exp( w_l . c_lf / score_temperature ), l over the words of report i, c_lf their views of film f.
 
@@ -56,9 +61,9 @@ def local_scores(
     Vectors are L2-normalised. The first softmax, over the words of the report at each patch, stands in the released code and not in the
     equation; `word_temperature` 0 leaves it out: s[l,p] = w_l . p_p. A report without words scores the same, very low, on all films.
 
-    `chunk` reports at a time, those of like length together (on a CPU cut to the longest of them), meet all films, and their
-    C x M x L x P numbers are computed anew in the backward pass: memory does not grow with the number of reports, and the gradient is
-    exact. 0: all at once, nothing computed twice.
+    `chunk` reports at a time, those of like length together (on a CPU cut to the longest of them), meet all films. Where all chunks'
+    C x M x L x P numbers are more than `kept`, each chunk's are computed anew in the backward pass: memory does not grow with the number
+    of reports beyond that, and the gradient is exact. `chunk` 0: all at once, nothing computed twice.
 
     `products` is the type in which words meet patches and views are gathered, the two products that are nearly all of the work; softmaxes
     and Z are float32 (or the inputs' float64) all the same. None: theirs too.
@@ -74,10 +79,11 @@ def local_scores(
     ends = reach[order][::chunk].clamp(min=1)
     # a GPU would have to be waited for, and minds padding less
     longest = ends.tolist() if words.device.type == "cpu" else [words.shape[1]] * len(ends)
+    anew = chunk * sum(longest) * len(patches) * patches.shape[1] > kept
     parts = []
     for some, most in zip(order.split(chunk), longest, strict=True):
-        theirs = words[some].narrow(1, 0, most), word_mask[some].narrow(1, 0, most)
-        parts.append(checkpoint(score, *theirs, patches, use_reentrant=False, preserve_rng_state=False))
+        theirs = words[some].narrow(1, 0, most), word_mask[some].narrow(1, 0, most), patches
+        parts.append(checkpoint(score, *theirs, use_reentrant=False, preserve_rng_state=False) if anew else score(*theirs))
     return torch.cat(parts)[order.argsort()]
 
 
