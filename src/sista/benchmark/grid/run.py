@@ -18,13 +18,15 @@ from typing import Any
 from sista.benchmark.grid.earlier import read_earlier
 from sista.benchmark.grid.jobs import Job, jobs_of, missing_of
 from sista.benchmark.grid.page import write_page
-from sista.benchmark.grid.settings import Grid, read_grid
+from sista.benchmark.grid.read import read_grid
+from sista.benchmark.grid.settings import Grid
 from sista.benchmark.grid.summary import gather
 from sista.benchmark.grid.table import write_tables
 from sista.benchmark.grid.tune import Trial, chosen, scored, trial_grid, trials_of, write_trials
 from sista.errors import SistaError
 
 PRELOAD = ("torch", "timm", "transformers", "pandas", "sista.benchmark.grid.jobs", "sista.training.pretrain", "sista.transfer.segment")
+UNTRIED = "what it needs failed"
 
 
 def benchmark(
@@ -71,10 +73,11 @@ def benchmark(
         _require_of_use(bool(past.scores), bool(of_earlier), "trial")
         missing = _missing(trials, tuning, of_earlier)
         _missing(plan, jobs_of(plan, out), ())  # what is wrong with the comparison is said before the tuning
-        if missing and commands:
+        lost = _lost(missing)
+        if commands and len(lost) < len(missing):
             return {**_write_commands(plan, tuning, missing, out), "tuning": True}
-        if missing:
-            lost = {job: job.failure for job in missing if job.failure} if tables_only else _do(missing, processes, threads, progress)
+        if missing and not (commands or tables_only):
+            lost = _do(missing, processes, threads, progress)
         tuned = trials_of(plan, tuning, lost, past)
         write_trials(tuned, out)
     jobs = jobs_of(plan, out, chosen(tuned))
@@ -100,8 +103,9 @@ def benchmark(
         write_tables(found, out)
         write_page(found, out, result, tuned)
     _raise_failed(failed, missing)
-    if found.unnamed:
-        task, figures = next(iter(found.unnamed.items()))
+    for task, (lacking, figures) in found.unnamed.items():
+        if lacking:
+            raise SistaError(f"task {task!r} has no {', '.join(lacking)}, which its `metrics` name; it has {', '.join(figures)}")
         raise SistaError(f"task {task!r} has none of the metrics of its main table; give it `metrics`, of {', '.join(figures)}")
     return result
 
@@ -119,6 +123,15 @@ def _missing(grid: Grid, jobs: list[Job], known: Sequence[Job]) -> list[Job]:
         if job.key[3] in (-1, grid.seeds[0]):  # the other seeds have the same arguments
             _require_sound(job)
     return missing
+
+
+def _lost(missing: Sequence[Job]) -> dict[Job, str]:
+    """Of jobs that are not done, in their order, those that failed when they were last tried, and those that need one of these; and why."""
+    lost: dict[Job, str] = {}
+    for job in missing:
+        if reason := job.failure or (UNTRIED if {one.folder for one in lost} & set(job.needs) else ""):
+            lost[job] = reason
+    return lost
 
 
 def _write_commands(grid: Grid, jobs: list[Job], missing: list[Job], out: Path) -> dict[str, Any]:
@@ -156,7 +169,7 @@ def _do(jobs: list[Job], processes: int, threads: int, progress: bool) -> dict[J
             for job in list(waiting):
                 before = [places[folder] for folder in job.needs if folder in places]
                 if any(one in failed for one in before):
-                    failed[job] = "what it needs failed"
+                    failed[job] = UNTRIED
                     waiting.remove(job)
                 elif len(running) < processes and all(one.done for one in before):
                     waiting.remove(job)

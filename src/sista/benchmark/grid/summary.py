@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEYS = ("encoder", "method", "task", "metric")
 AGAINST_BEST = ("difference", "difference_low", "difference_high", "p")
 OVER_BASELINE = ("over", "over_low", "over_high", "over_films_low", "over_films_high")
-COLUMNS = (*KEYS, "mean", "low", "high", "seeds", "missing", "ranked", "best", *AGAINST_BEST, *OVER_BASELINE)
+COLUMNS = (*KEYS, "mean", "low", "high", "seeds", "missing", "ranked", "best", *AGAINST_BEST, *OVER_BASELINE, "over_seeds")
 Runs = Mapping[int, tuple[float, Path | None]]  # seed -> a figure, and the folder of the task that it is of, where that is here
 
 
@@ -34,20 +34,21 @@ class Found:
     """figures: a row for each figure of each run (KEYS, seed, value, low, high: its own interval over subjects; job: the task's name;
     precision: of the pre-training and where it ran, such as "bf16 on cpu", "" where that is not written down).
 
-    summary: a row for KEYS of the main table: mean and the seeds' 95 % t-interval (low, high; NaN for one seed), seeds, how many of them
-    are missing that others have, ranked (whether there is a best), best (the highest mean of its encoder and metric, methods of `reference`
-    and those that lack a seed left out), and two comparisons, NaN where there is none. Against the best, seeds averaged: difference, its
-    paired interval over subjects, p. Over the grid's baseline, or the method that it names: the mean difference (over), the t-interval of
-    the differences of equal seeds (over_low, over_high), and the paired interval over subjects (over_films_low, over_films_high).
+    summary: a row for KEYS of the main table: mean and the seeds' 95 % t-interval (low, high; NaN for one seed), seeds, how many are
+    missing of those that any method has, ranked (whether there is a best), best (the best mean of its encoder and metric, methods of
+    `reference` and those that lack a seed left out), and two comparisons, NaN where there is none. Against the best, seeds averaged:
+    difference, its paired interval over subjects, p. Over the grid's baseline, or the method that it names: the mean difference (over), the
+    t-interval of the differences of equal seeds (over_low, over_high), the paired interval over subjects (over_films_low,
+    over_films_high), and the number of these seeds (over_seeds; 0 without any).
 
     earlier: the seeds of which some figure is one of an earlier call. precisions: of the pre-trainings -> the number of tasks that stand on
-    them. unnamed: tasks without any figure of the main table -> the figures that they have.
+    them. unnamed: tasks that lack figures which their `metrics` name, or have none of the main table's -> these, and those that they have.
     """
 
     grid: Grid
     figures: pd.DataFrame
     summary: pd.DataFrame
-    unnamed: Mapping[str, list[str]]
+    unnamed: Mapping[str, tuple[list[str], list[str]]]
     earlier: tuple[int, ...]
     precisions: Mapping[str, int]
 
@@ -65,14 +66,16 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
     figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high", "job", "precision"])
     folders = {job.key: job.folder if job.done else None for job in tasks}
     from_earlier = sorted({job.key[3] for job in tasks if not job.done and job.name in earlier.figures})
-    summary, unnamed = [], dict[str, list[str]]()
+    summary, unnamed = [], dict[str, tuple[list[str], list[str]]]()
     for task in grid.tasks:
         of_task = figures[figures.task == task]
         known = list(dict.fromkeys(of_task.metric))
         read = cache(read_run)  # a run is held against others in every metric
         metrics = main_metrics(grid, task, known)
-        if known and not metrics:
-            unnamed[task] = known
+        stated = grid.tasks[task].get("metrics", ())
+        lacking = [one for one in stated if not any(_matches(name, one) for name in known)]
+        if known and (lacking or not metrics):
+            unnamed[task] = (lacking, known)
         for metric in metrics:
             for encoder in grid.encoders:
                 here = of_task[(of_task.metric == metric) & (of_task.encoder == encoder)]
@@ -103,7 +106,16 @@ def main_metrics(grid: Grid, task: str, known: Sequence[str]) -> list[str]:
     """The metrics of a task's main table, in the order of its result; "auroc@" is that of every share."""
     spec = grid.tasks[task]
     wanted = spec.get("metrics") or TASKS[spec.get("task", task)][1]
-    return [name for name in known if any(name == one or (one.endswith("@") and name.rpartition("@")[0] == one[:-1]) for one in wanted)]
+    return [name for name in known if any(_matches(name, one) for one in wanted)]
+
+
+def _matches(name: str, wanted: str) -> bool:
+    return name == wanted or (wanted.endswith("@") and name.rpartition("@")[0] == wanted[:-1])
+
+
+def _better(metric: str) -> Callable[..., Any]:
+    """Of methods, the one with the least figure where that is a rank, of all others the one with the most."""
+    return min if metric.endswith("_rank") else max
 
 
 def seed_interval(values: np.ndarray) -> tuple[float, float]:
@@ -124,9 +136,9 @@ def _of_metric(
     spec = grid.tasks[task]
     ranked = spec.get("task", task) != "controls"  # more is not better there, and losses have scales of their own
     values = {method: np.array([value for value, _ in of.values()]) for method, of in runs.items()}
-    most = max(map(len, runs.values()), default=0)
-    contenders = [method for method in runs if len(runs[method]) == most and not (grid.methods[method] or {}).get("reference")]
-    best = max(contenders, key=lambda method: values[method].mean(), default=None) if ranked else None
+    seeds = set().union(*runs.values())
+    contenders = [method for method in runs if set(runs[method]) == seeds and not (grid.methods[method] or {}).get("reference")]
+    best = _better(metric)(contenders, key=lambda method: values[method].mean(), default=None) if ranked else None
     resampled: Resampled = {}
     test: Any = (read, metric, spec.get("split", "test"), resamples, resampled)
     tests: dict[tuple[str, str | None], Difference | None] = {}
@@ -137,9 +149,9 @@ def _of_metric(
     for method in runs:
         low, high = seed_interval(values[method])
         row = {"encoder": encoder, "method": method, "task": task, "metric": metric, "mean": values[method].mean(), "low": low}
-        row |= {"high": high, "seeds": len(values[method]), "missing": most - len(values[method])}
+        row |= {"high": high, "seeds": len(values[method]), "missing": len(seeds) - len(values[method])}
         row |= {"ranked": best is not None, "best": method == best}
-        row |= dict.fromkeys((*AGAINST_BEST, *OVER_BASELINE), float("nan"))
+        row |= {**dict.fromkeys((*AGAINST_BEST, *OVER_BASELINE), float("nan")), "over_seeds": 0}
         if found := tests.get((method, best)):
             row |= dict(zip(AGAINST_BEST, (found.value, *found.ci95, found.p), strict=True))
         if ranked and (other := grid.over(method)) in runs:
@@ -155,7 +167,7 @@ def _over(mine: Runs, theirs: Runs, found: Difference | None) -> dict[str, float
         return {}
     gains = np.array([mine[seed][0] - theirs[seed][0] for seed in both])
     films = found.ci95 if found else (float("nan"), float("nan"))
-    return dict(zip(OVER_BASELINE, (float(gains.mean()), *seed_interval(gains), *films), strict=True))
+    return {**dict(zip(OVER_BASELINE, (float(gains.mean()), *seed_interval(gains), *films), strict=True)), "over_seeds": len(both)}
 
 
 def _paired(

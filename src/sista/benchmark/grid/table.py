@@ -16,9 +16,10 @@ from sista.benchmark.grid.summary import Found
 from sista.corpus.disk import write_bytes
 
 NOTE = (
-    "Mean over seeds ± half the width of its 95 % t-interval over seeds (training and label draws). Bold: the highest mean of its column, "
-    "floors and ceilings left out. †: the paired bootstrap over the scored subjects (seeds averaged) finds no difference from the bold one "
-    "at 95 %; ‡: there is no such test of this figure. Fewer seeds than others have: said in brackets, and never the best."
+    "Mean over seeds ± half the width of its 95 % t-interval over seeds (training and label draws). Bold: the best mean of its column, the "
+    "highest or of ranks the lowest, floors and ceilings left out. †: the paired bootstrap over the scored subjects (seeds averaged) finds "
+    "no difference from the bold one at 95 %; ‡: there is no such test, because this figure is none of single subjects or because its runs "
+    "are not at hand. A method that lacks a seed which another has: said in brackets, and never the best."
 )
 EARLIER = "Of seeds {} figures are taken from an earlier call; their subjects take no part in the bootstrap."
 MIXED = (
@@ -27,8 +28,8 @@ MIXED = (
 )
 OVER = (
     "What each method has over {}, or the method in brackets: the mean of the differences of equal seeds, and its 95 % t-interval over "
-    "them. Bold: 0 is in neither this interval nor that of the paired bootstrap over the scored subjects, where the figure has one. Not "
-    "corrected for the number of comparisons."
+    "them. Bold: this interval and that of the paired bootstrap over the scored subjects lie on the same side of 0; where there is no such "
+    "bootstrap (‡ above), this interval alone does not hold 0. Not corrected for the number of comparisons."
 )
 
 
@@ -86,21 +87,27 @@ def cell(row: Mapping[Any, Any] | None) -> tuple[str, bool]:
     half = "" if np.isnan(row["low"]) else f" ± {(row['high'] - row['low']) / 2:.3f}"
     near = "‡" if np.isnan(row["difference_low"]) else "†" if row["difference_low"] <= 0 <= row["difference_high"] else ""
     near = "" if row["best"] or not row["ranked"] else near
-    return f"{row['mean']:.3f}{half}{near}{_few(row)}", bool(row["best"])
+    return f"{row['mean']:.3f}{half}{near}{_few(row, 'seeds')}", bool(row["best"])
 
 
 def over_cell(row: Mapping[Any, Any] | None) -> tuple[str, bool]:
-    """ "+0.012 (0.003 to 0.021)"; bold where the seeds' interval leaves 0 out, and that of the subjects, where there is one."""
+    """ "+0.012 (0.003 to 0.021)"; bold where the seeds' interval lies on one side of 0, and that of the subjects, if any, on the same."""
     if row is None:
         return "-", False
-    low, high, films = row["over_low"], row["over_high"], (row["over_films_low"], row["over_films_high"])
+    low, high = row["over_low"], row["over_high"]
     interval = "" if np.isnan(low) else f" ({low:+.3f} to {high:+.3f})"
-    holds = bool(low <= 0 <= high) or bool(films[0] <= 0 <= films[1])
-    return f"{row['over']:+.3f}{interval}{_few(row)}", bool(np.isfinite(low)) and not holds
+    sides = {_side(low, high), _side(row["over_films_low"], row["over_films_high"])} - {None}
+    return f"{row['over']:+.3f}{interval}{_few(row, 'over_seeds')}", bool(np.isfinite(low)) and sides in ({-1}, {1})
 
 
-def _few(row: Mapping[Any, Any]) -> str:
-    return f" ({row['seeds']} of {row['seeds'] + row['missing']} seeds)" if row["missing"] else ""
+def _side(low: float, high: float) -> int | None:
+    """Of an interval: above 0, below it, or 0 where it holds that; None where there is none."""
+    return None if np.isnan(low) else int(low > 0) - int(high < 0)
+
+
+def _few(row: Mapping[Any, Any], seeds: str) -> str:
+    every = row["seeds"] + row["missing"]
+    return f" ({row[seeds]} of {every} seeds)" if row[seeds] < every else ""
 
 
 def write_tables(found: Found, out: Path) -> None:

@@ -1,0 +1,152 @@
+"""What a grid says is checked before anything runs: names, settings, splits, and that its comparison and its tuning are even."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from sista.benchmark.grid.merge import merged
+from sista.benchmark.grid.settings import GROUPS, OF_ENCODERS, OF_METHODS, OF_PRETRAIN, OF_TRIALS, OF_TUNING, TASKS, TUNABLE, Grid
+from sista.corpus.study import SPLITS
+from sista.corpus.teachers import TEACHERS
+from sista.errors import SistaError, nearest
+
+
+def check(grid: Grid) -> None:
+    """SistaError for what cannot be run, would be run for nothing, or would not compare what it seems to."""
+    for name, spec in grid.corpora.items():
+        if ("archive" in spec) == ("path" in spec):
+            raise SistaError(f"corpus {name!r} needs an archive to build from, or the path of a built corpus")
+        if not isinstance(where := spec.get("archive", spec.get("path")), str):
+            raise SistaError(f"corpus {name!r} has {where!r} for its archive or path, which is no text")
+    if "method" in grid.pretrain:
+        raise SistaError("pretrain has a method, which would be that of all; methods are named under `methods`, leave it out")
+    _check_settings("pretrain", grid.pretrain, OF_PRETRAIN)
+    for name, spec in grid.encoders.items():
+        _check_settings(f"encoder {name!r}", spec or {}, OF_ENCODERS)
+    for name, spec in grid.methods.items():
+        _check_settings(f"method {name!r}", spec or {}, OF_METHODS)
+    _check_gains(grid)
+    _check_tasks(grid)
+    _check_tuning(grid)
+    for name, spec in grid.methods.items():
+        for encoder in grid.encoders:
+            if not (spec or {}).get("trials"):
+                _resolved(grid, encoder, name, {})
+    of_methods = [(name, spec["data"]) for name, spec in grid.methods.items() if "data" in (spec or {})]
+    of_tasks = [(name, spec.get("data")) for name, spec in grid.tasks.items()]
+    for where, data in [("pretrain", grid.pretrain.get("data")), *of_methods, *of_tasks]:
+        if data not in list(grid.corpora):  # whatever stands there, a list too
+            raise SistaError(f"{where} has data {data!r}, which is none of the corpora {', '.join(grid.corpora)}")
+
+
+def check_seeds(seeds: Any, where: str) -> None:
+    """SistaError for what is no list of whole numbers, and for one that stands there twice."""
+    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
+        raise SistaError(f"{where} must be a list of whole numbers, not {seeds!r}")
+    if len(set(seeds)) != len(seeds):
+        raise SistaError(f"a seed stands twice in {where} {seeds}")
+
+
+def _check_settings(where: str, spec: Mapping[str, Any], allowed: Collection[str]) -> None:
+    """Known keys; mappings where settings are held by name; and no seed, of which the grid has its own."""
+    for key in spec:
+        if key not in allowed:
+            raise SistaError(f"{where} has an unknown key {key!r}: {nearest(str(key), allowed)}")
+    for key in GROUPS:
+        if not isinstance(held := spec.get(key, {}), dict):
+            raise SistaError(f"{key} of {where} must be a mapping from settings, not {held!r}")
+    if "seed" in spec.get("run", {}):
+        raise SistaError(f"run of {where} has a seed; the grid's own `seeds` are those of its runs, leave it out")
+
+
+def _check_gains(grid: Grid) -> None:
+    if grid.baseline and grid.baseline not in grid.methods:
+        raise SistaError(f"the baseline {grid.baseline!r} is none of its methods: {nearest(grid.baseline, grid.methods)}")
+    for name, spec in grid.methods.items():
+        if other := (spec or {}).get("over"):
+            if other == name or other not in grid.methods:
+                others = [one for one in grid.methods if one != name]
+                raise SistaError(f"{name!r} is to be over {other!r}, which is no other method: {nearest(str(other), others)}")
+            if not grid.baseline:
+                raise SistaError(f"{name!r} is to be over {other!r}, but the grid has no baseline for the others")
+
+
+def _check_tasks(grid: Grid) -> None:
+    for name, spec in grid.tasks.items():
+        if (task := spec.get("task", name)) not in TASKS:
+            raise SistaError(f"unknown task {task!r}: {nearest(str(task), TASKS)}")
+        if (split := spec.get("split", "test")) not in SPLITS:
+            raise SistaError(f"task {name!r} has split {split!r}: {nearest(str(split), SPLITS)}")
+        metrics = spec.get("metrics", [""])
+        if not isinstance(metrics, list) or not metrics or not all(isinstance(metric, str) for metric in metrics):
+            raise SistaError(f"the metrics of task {name!r} must be a list of names, not {metrics!r}")
+
+
+def _check_tuning(grid: Grid) -> None:
+    """As many trials for each method that is tuned at all, no two the same, and scored on a valid split."""
+    for name, spec in grid.methods.items():
+        trials = (spec or {}).get("trials", [])
+        if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
+            raise SistaError(f"the trials of {name!r} must be a list of mappings; {{}} is the method as it stands")
+        for trial in trials:
+            _check_settings(f"a trial of {name!r}", trial, OF_TRIALS)
+    counts = {name: len(spec["trials"]) for name, spec in grid.methods.items() if (spec or {}).get("trials")}
+    if grid.tune is None:
+        if counts:
+            raise SistaError(f"{next(iter(counts))!r} has trials, but the grid has no `tune` that says how they are scored")
+        return
+    if (
+        not isinstance(grid.tune, dict)
+        or not isinstance(grid.tune.get("task"), dict)
+        or not isinstance(shared := grid.tune.get("pretrain") or {}, dict)
+    ):
+        raise SistaError("tune must be a mapping with seeds, a task and, where trials differ from the rest, pretrain")
+    for key in grid.tune:
+        if key not in OF_TUNING:
+            raise SistaError(f"tune has an unknown key {key!r}: {nearest(str(key), OF_TUNING)}")
+    if not counts:
+        raise SistaError("there is a `tune`, but no method has trials")
+    if len(set(counts.values())) > 1:
+        raise SistaError(f"methods have different numbers of trials ({counts}); give each as many")
+    task = grid.tune["task"]
+    if not grid.tune.get("seeds") or task.get("data") not in list(grid.corpora) or task.get("task") not in TUNABLE:
+        raise SistaError(f"tune needs a list of seeds, and a task with `task` ({', '.join(TUNABLE)}), `data` (a corpus) and `metric`")
+    check_seeds(grid.tune["seeds"], "the seeds of tune")
+    stems = {name.partition("/")[0] for name in TASKS[task["task"]][1]}
+    if str(task.get("metric")).partition("/")[0] not in stems or (task["task"] == "ground" and "/" not in task["metric"]):
+        raise SistaError(f"tune has metric {task.get('metric')!r}: {nearest(str(task.get('metric')), stems)}")
+    if task.get("split") != "valid":
+        raise SistaError("the tuning task must be scored on `split: valid`")
+    for key, why in (("data", "trials are pre-trained on the grid's own pairs"), ("method", "it would be that of all trials")):
+        if key in shared:
+            raise SistaError(f"{why}; leave `{key}` out of tune's pretrain")
+    _check_settings("tune's pretrain", shared, OF_PRETRAIN)
+    if both := set(grid.tune["seeds"]) & set(grid.seeds):
+        raise SistaError(f"tuning and comparing share seeds {sorted(both)}; tune on others")
+    tried = replace(grid, pretrain=merged(grid.pretrain, shared))
+    for name in counts:
+        for encoder in grid.encoders:
+            resolved = [_resolved(tried, encoder, name, trial) for trial in grid.methods[name]["trials"]]
+            if any(one in resolved[:place] for place, one in enumerate(resolved)):
+                raise SistaError(f"two trials of {name!r} come to the same settings")
+
+
+def _resolved(grid: Grid, encoder: str, name: str, trial: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a method, or a trial of it, comes to with an encoder: the method, all of its settings, teacher and optimizer.
+
+    SistaError for a setting that the method does not have, and for a teacher that there is not.
+    """
+    from sista.methods import settings_of
+    from sista.training.settings import OptimizerSettings
+
+    under = merged(grid.pretrain, grid.encoders[encoder] or {})
+    arguments = merged(merged(under, grid.methods[name] or {}), trial)
+    method = arguments.get("method", name)
+    teacher = arguments.get("teacher", "tfidf")
+    if not str(teacher).startswith("hf:") and teacher not in TEACHERS:
+        raise SistaError(f"{name!r} has teacher {teacher!r}: {nearest(str(teacher), [*TEACHERS, 'hf:MODEL'])}")
+    defaults = {field.name: field.default for field in fields(OptimizerSettings)}
+    optimizer = {**defaults, **arguments.get("optimizer", {})}  # a key that there is not is told with the arguments of the command
+    return method, settings_of(method, dict(arguments.get("settings") or {})), teacher, optimizer

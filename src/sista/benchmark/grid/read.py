@@ -1,0 +1,59 @@
+"""A grid as its YAML file states it: read, and refused where its parts are not of the kind that they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sista.benchmark.grid.check import check, check_seeds
+from sista.benchmark.grid.settings import Grid
+from sista.errors import SistaError, nearest
+
+REQUIRED = ("name", "corpora", "pretrain", "encoders", "methods", "tasks", "seeds")
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of a YAML file; raises SistaError for what is not known, missing, or cannot be meant."""
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SistaError(f"grid {path} cannot be read ({str(error).splitlines()[0]})") from error
+    if not isinstance(given, dict):
+        raise SistaError(f"grid {path} is not a mapping; expected {', '.join(f.name for f in fields(Grid))}")
+    try:
+        _require_shape(given)
+        texts = {key: given[key] or "" for key in ("about", "baseline") if key in given}  # left empty is left out
+        grid = Grid(**{**given, **texts, "seeds": tuple(given["seeds"])})
+        check(grid)
+    except SistaError as error:
+        raise SistaError(f"grid {path}: {error}") from error
+    return grid
+
+
+def _require_shape(given: Mapping[Any, Any]) -> None:
+    known = {f.name for f in fields(Grid)}
+    for key in given:
+        if key not in known:
+            raise SistaError(f"unknown key {key!r}: {nearest(str(key), known)}")
+    if missing := [key for key in REQUIRED if not given.get(key)]:
+        raise SistaError(f"there is no {', '.join(missing)}")
+    for key in ("name", "about", "baseline"):
+        if not isinstance(text := given.get(key) or "", str):
+            raise SistaError(f"{key} must be text, not {text!r}; put it in quotes")
+    check_seeds(given["seeds"], "seeds")
+    if not isinstance(given["pretrain"], dict):
+        raise SistaError(f"pretrain must be a mapping from arguments of `sista pretrain`, not {given['pretrain']!r}")
+    for group in ("corpora", "encoders", "methods", "tasks"):
+        if not isinstance(given[group], dict):
+            raise SistaError(f"{group} must be a mapping from names, not {given[group]!r}")
+        for name, spec in given[group].items():
+            if not isinstance(name, str):
+                raise SistaError(f"{name!r} of {group} must be text, for it is a name; put it in quotes")
+            if spec is None and group in ("corpora", "tasks"):
+                raise SistaError(f"{name!r} of {group} is empty; it must be a mapping")
+            if spec is not None and not isinstance(spec, dict):
+                raise SistaError(f"{name!r} of {group} must be a mapping, not {spec!r}")

@@ -1,0 +1,29 @@
+"""Arguments of a grid's commands are looked at before anything runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sista.benchmark.grid.run import benchmark
+from sista.errors import SistaError
+
+from .inputs import write
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": {"probe": {"data": "main", "share": [1.0]}}}, r"probe-compact-untrained-0-\w+: arguments of sista probe: .*share"),
+        ({"pretrain": {"data": "main", "optimizer": {"epoch": 1}}}, r"arguments of sista pretrain: .*epoch"),
+        ({"methods": {"clip": {"run": {"precison": "fp32"}}}}, r"does not accept option 'precison'"),
+        ({"methods": {"clip": {"run": {"precision": "fp16"}}}}, r"precision.*fp16"),
+        ({"corpora": {"main": {"archive": "phantom", "count": 0}}}, r"corpus 'main': phantom count=0"),
+        ({"corpora": {"main": {"archive": "phantom", "cuont": 9}}}, r"corpus 'main': arguments of sista build: .*cuont"),
+        ({"corpora": {"main": {"path": "nowhere"}}}, r"nowhere"),
+    ],
+)
+def test_arguments_are_looked_at_before_anything_runs(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SistaError, match=message):
+        benchmark(write(tmp_path, **changes), tmp_path / "out")
+    assert not list(tmp_path.rglob("corpus.json"))

@@ -1,0 +1,94 @@
+"""A grid's jobs: what they hold, and that their folders change with what determines their results."""
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sista.archives.build import build
+from sista.archives.phantom import Phantom
+from sista.benchmark.grid.jobs import jobs_of
+from sista.benchmark.grid.read import read_grid
+from sista.benchmark.grid.run import _stages
+
+from .inputs import TINY, write
+
+
+def test_the_jobs_of_a_grid(tmp_path: Path) -> None:
+    jobs = jobs_of(read_grid(write(tmp_path)), tmp_path / "out")
+    assert [job.verb for job in jobs] == ["build"] + 4 * ["pretrain", "probe", "zeroshot"]
+    assert [job.key[3] for job in jobs[1:]] == 6 * [0] + 6 * [1]
+    assert _stages(jobs) == [1] + 4 * [2, 3, 3]
+    run = next(job for job in jobs if job.key == ("", "compact", "untrained", 1))
+    assert run.arguments["optimizer"] == {"epochs": 0, "batch_size": 32}
+    assert run.arguments["run"] == {"evaluate_every": 0, "device": "cpu", "seed": 1, "progress": False}
+    assert run.arguments["method"] == "clip"
+    probe = next(job for job in jobs if job.key == ("probe", "compact", "untrained", 1))
+    assert (probe.arguments["model"], probe.arguments["seed"]) == (str(run.folder), 1)
+    zero = next(job for job in jobs if job.verb == "zeroshot")
+    assert "seed" not in zero.arguments
+
+
+def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(tmp_path: Path) -> None:
+    def folders(**changes: Any) -> dict[tuple[str, str, str, int], str]:
+        return {(job.verb, *job.key): job.folder.name for job in jobs_of(read_grid(write(tmp_path, **changes)), tmp_path / "out")}  # type: ignore[misc]
+
+    plain = folders()
+    assert folders(about="other words", name="other") == plain
+    more = folders(seeds=[0, 1, 2])
+    assert all(more[key] == name for key, name in plain.items())
+    longer = folders(methods={**TINY["methods"], "clip": {"optimizer": {"epochs": 2}}})
+    assert {key[3] for key in plain if longer[key] != plain[key]} == {"clip"}
+    other = folders(corpora={"main": {**TINY["corpora"]["main"], "seed": 6}})
+    assert all(other[key] != name for key, name in plain.items())
+
+
+def test_a_method_may_have_a_corpus_and_a_precision_of_its_own(tmp_path: Path) -> None:
+    corpora = {**TINY["corpora"], "few": {**TINY["corpora"]["main"], "count": 80}}
+    methods = {"clip": {}, "clip, few": {"method": "clip", "data": "few", "run": {"precision": "fp32"}}}
+    jobs = jobs_of(read_grid(write(tmp_path, corpora=corpora, methods=methods)), tmp_path / "out")
+    folders = {job.arguments["count"]: str(job.folder) for job in jobs if job.verb == "build"}
+    runs = {job.key[2]: job for job in jobs if job.verb == "pretrain" and job.key[3] == 0}
+    assert runs["clip"].arguments["data"] == folders[160]
+    assert runs["clip, few"].arguments["data"] == folders[80]
+    assert runs["clip, few"].needs == (Path(folders[80]),)
+    assert runs["clip, few"].arguments["run"] == {**runs["clip"].arguments["run"], "precision": "fp32"}
+    assert {job.arguments["data"] for job in jobs if job.verb == "probe"} == {folders[160]}
+
+
+def test_methods_may_be_named_as_a_table_wants_them(tmp_path: Path) -> None:
+    """Folders have plain names, and each job arguments of its own, also where names differ behind a dot."""
+    methods = {f"top {share} %, {share / 2:g}": {"method": "sista", "settings": {"negative_share": share / 100}} for share in (0.1, 0.2)}
+    jobs = jobs_of(read_grid(write(tmp_path, methods=methods)), tmp_path / "out")
+    assert len({job.config for job in jobs}) == len(jobs)
+    assert all(shlex.quote(str(job.folder)) == str(job.folder) for job in jobs)
+    assert all(job.config.name == f"{job.folder.name}.yaml" for job in jobs)
+
+
+def test_a_method_of_ones_own_is_run_again_when_it_is_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "my_own_method.py"
+    grid = write(tmp_path, methods={"mine": {"method": "my_own_method:Mine"}, "clip": {}})
+
+    def folders(text: str) -> dict[str, set[str]]:
+        source.write_text(text)
+        jobs = jobs_of(read_grid(grid), tmp_path / "out")
+        return {method: {job.folder.name for job in jobs if job.key[2] == method} for method in ("mine", "clip")}
+
+    text = "from sista.methods.clip import Clip\n\n\nclass Mine(Clip):\n    pass\n"
+    before, after = folders(text), folders(text + "\n    weight = 2\n")
+    assert not before["mine"] & after["mine"]
+    assert before["clip"] == after["clip"]
+    assert folders(text) == before
+
+
+def test_a_built_corpus_counts_by_what_is_in_it(tmp_path: Path) -> None:
+    names = []
+    for seed in (1, 2):
+        shutil.rmtree(tmp_path / "corpus", ignore_errors=True)
+        build(Phantom(40, seed=seed, size=64), tmp_path / "corpus", progress=False)
+        grid = read_grid(write(tmp_path, corpora={"main": {"path": str(tmp_path / "corpus")}}))
+        names.append({job.folder.name for job in jobs_of(grid, tmp_path / "out")})
+    assert not names[0] & names[1]

@@ -1,0 +1,60 @@
+"""Grid files: what is not of its kind is refused before anything runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sista.benchmark.grid.read import read_grid
+from sista.benchmark.grid.run import benchmark
+from sista.errors import SistaError
+
+from .inputs import TINY, write
+
+ROOT = Path(__file__).parents[3]
+GRIDS = sorted([*ROOT.glob("benchmarks/grids/*.yaml"), *ROOT.glob("results/**/grid.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": [1]}, r"unknown key 'seed': did you mean 'seeds'"),
+        ({"encoders": {}}, r"there is no encoders"),
+        ({"name": 2024}, r"name must be text, not 2024; put it in quotes"),
+        ({"about": ["why"]}, r"about must be text"),
+        ({"baseline": 0.1}, r"baseline must be text, not 0\.1"),
+        ({"pretrain": "main"}, r"pretrain must be a mapping from arguments of `sista pretrain`, not 'main'"),
+        ({"methods": ["clip"]}, r"methods must be a mapping"),
+        ({"methods": {0.1: {"method": "clip"}}}, r"0\.1 of methods must be text, for it is a name; put it in quotes"),
+        ({"methods": {"clip": "sista"}}, r"'clip' of methods must be a mapping, not 'sista'"),
+        ({"encoders": {"compact": "sista_compact"}}, r"'compact' of encoders must be a mapping, not 'sista_compact'"),
+        ({"corpora": {500: TINY["corpora"]["main"]}}, r"500 of corpora must be text"),
+        ({"tasks": {True: {"data": "main"}}}, r"True of tasks must be text"),
+        ({"tasks": {"probe": None}}, r"'probe' of tasks is empty"),
+        ({"seeds": 3}, r"seeds must be a list of whole numbers, not 3"),
+        ({"seeds": [True]}, r"seeds must be a list of whole numbers"),
+        ({"seeds": [1, 1]}, r"a seed stands twice in seeds \[1, 1\]"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_before_anything_runs(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SistaError, match=message):
+        benchmark(write(tmp_path, **changes), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("file", GRIDS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_the_grids_of_the_project_are_sound(file: Path) -> None:
+    assert read_grid(file).about
+
+
+def test_a_file_that_is_no_grid(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("[1, 2")
+    with pytest.raises(SistaError, match="cannot be read"):
+        read_grid(tmp_path / "a.yaml")
+    with pytest.raises(SistaError, match="cannot be read"):
+        read_grid(tmp_path / "none.yaml")
+
+
+def test_what_is_left_empty_is_left_out(tmp_path: Path) -> None:
+    grid = read_grid(write(tmp_path, about=None, baseline=None, encoders={"compact": None}))
+    assert (grid.about, grid.baseline) == ("", "")
