@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from sista.archives import open_archive
+from sista.archives.build import build
 from sista.archives.table import Table
 from sista.corpus.radiograph import read_radiograph
 from sista.corpus.study import StudyRefused
@@ -143,8 +145,40 @@ def test_studies_that_contradict_themselves_are_refused(folder: Path) -> None:
     table = Table(write(folder, "csv", ROWS.assign(patient=["", "", "p2"])), study_column="study", subject_column="patient")
     with pytest.raises(StudyRefused, match="no subject: s1"):
         table[0]
+    for column, cells, what in (
+        ("patient", ["p1", "p9", "p2"], "subjects"),
+        ("split", ["train", "test", "valid"], "splits"),
+        ("effusion", ["1", "0", ""], "labels"),
+        ("age", ["61", "62", ""], "ages"),
+        ("sex", ["F", "M", ""], "sexes"),
+    ):
+        table = Table(write(folder, "csv", ROWS.assign(**{column: cells})), **OPTIONS)
+        with pytest.raises(StudyRefused, match=rf"one study with different {what}: s1 of table\.csv \(column '{column}'\)"):
+            table[0]
+
+
+def test_cells_left_empty_contradict_nothing(folder: Path) -> None:
+    rows = ROWS.assign(split=["", "train", "VAL"], effusion=["", "1.0", ""], age=["61", "", ""], sex=["", "F", ""])
+    study = Table(write(folder, "csv", rows), **OPTIONS)[0]
+    assert (study.split, study.labels, study.age, study.sex) == ("train", {"effusion": 1.0}, 61, "F")
+
+
+def test_line_ends_within_a_text_of_json_lines(folder: Path) -> None:
+    texts = ["Left effusion,\u2028small.", "Left effusion,\u2028small.", "Next\u0085line."]
+    lines = [json.dumps({**row, "text": text}, ensure_ascii=False) for row, text in zip(ROWS.to_dict("records"), texts, strict=True)]
+    (folder / "table.jsonl").write_text("\r\n".join(lines) + "\n", encoding="utf-8", newline="")
+    assert [study.report for study in (Table(folder / "table.jsonl", **OPTIONS)[n] for n in range(2))] == [texts[0], texts[2]]
 
 
 def test_an_unknown_archive(folder: Path) -> None:
     with pytest.raises(SistaError, match="did you mean 'table'"):
         open_archive("tabel")
+
+
+def test_a_build_without_any_film_reads_again_once_they_are_there(folder: Path, tmp_path: Path) -> None:
+    table, other = write(folder, "csv", ROWS.assign(text=3 * ["Left effusion, small."], study=["s1", "s2", "s3"])), tmp_path / "empty"
+    other.mkdir()
+    options = {"workers": 1, "progress": False, "views": "all", "min_words": 1, "size": 10}
+    with pytest.raises(SistaError, match=r"no usable study \(no such file: 3\)"):
+        build(Table(table, **OPTIONS, image_root=other), tmp_path / "corpus", **options)
+    assert build(Table(table, **OPTIONS), tmp_path / "corpus", **options)["rows"] == 3

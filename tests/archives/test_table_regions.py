@@ -82,6 +82,15 @@ def test_a_mask_that_is_missing_or_damaged_leaves_the_film_out(table: Path) -> N
         archive[1]
 
 
+@pytest.mark.parametrize(("kind", "most", "half"), [(np.uint8, 1, 127), (np.uint16, 255, 32767)])
+def test_a_mask_that_nothing_of_is_bright_enough_is_not_taken_for_empty(table: Path, kind: type, most: int, half: int) -> None:
+    drawn = np.zeros((20, 20), dtype=kind)
+    drawn[4:8, 4:8] = most
+    Image.fromarray(drawn).save(table.parent / "mask-a.png")
+    with pytest.raises(StudyRefused, match=rf"mask without a region: mask-a\.png \(its largest value is {most}, .* above {half}\)"):
+        Table(table, masks={"lung": "lung mask"})[0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

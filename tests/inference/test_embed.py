@@ -75,6 +75,11 @@ def test_a_table_of_films_and_the_one_that_cannot_be_read(run_path, corpus_path,
     assert held["study_id"].tolist() == ["a", "c"]
     model = sista.load(run_path, **OPTIONS)
     np.testing.assert_allclose(held["image"], model.encode_films([model.prepare(tmp_path / f"{i}.png") for i in range(2)]).image, atol=1e-5)
+    plain = pd.DataFrame({"image": ["0.png", "1.png"], "film_id": ["00000013", "NA"], "subject_id": ["007", "7"]})
+    plain.to_csv(tmp_path / "ids.csv", index=False)
+    embed(run_path, tmp_path / "ids.csv", tmp_path / "ids", **OPTIONS)
+    held = read_embeddings(tmp_path / "ids", "film_id", "subject_id")
+    assert (held["film_id"].tolist(), held["subject_id"].tolist()) == (["00000013", "NA"], ["007", "7"])
     with pytest.raises(SistaError, match="no column 'film'"):
         embed(run_path, tmp_path / "films.csv", tmp_path / "other", image_column="film", **OPTIONS)
 

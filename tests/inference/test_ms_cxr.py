@@ -13,6 +13,7 @@ from sista.corpus.study import Region
 from sista.errors import SistaError
 from sista.inference.grounding import ground, ground_regions, query_text
 from sista.inference.ms_cxr import COLUMNS, corpus_regions, read_ms_cxr
+from sista.inference.regions import region_area
 from sista.metrics.grounding import iou_at, pointing_game
 from sista.metrics.result import read_run
 
@@ -90,10 +91,10 @@ def test_ground_scores_a_corpus_on_them_at_each_level(tmp_path, corpus, run_path
     region = corpus_regions(corpus, read_ms_cxr(file), rows)[int(rows[1])][0]
     heat = model.heatmap(corpus.films([rows[1]])[0, 0].numpy(), region.phrase)
     one = frame[(frame["level"] == "phrase") & (frame["film_id"] == corpus.values("film_id", rows[1:2])[0])].iloc[0]
-    assert one["value/pointing_game"] == pytest.approx(pointing_game(heat, region.mask))
-    assert one["value/miou"] == pytest.approx(iou_at(heat, region.mask), abs=1e-6)
+    assert one["value/pointing_game"] == pytest.approx(pointing_game(heat, region_area(region, corpus.size)))
+    assert one["value/miou"] == pytest.approx(iou_at(heat, region_area(region, corpus.size)), abs=1e-6)
     scaled = (heat - heat.min()) / (heat.max() - heat.min())
-    assert one["value/miou_scaled"] == pytest.approx(iou_at(scaled, region.mask), abs=1e-6)
+    assert one["value/miou_scaled"] == pytest.approx(iou_at(scaled, region_area(region, corpus.size)), abs=1e-6)
 
 
 def test_sentences_are_those_of_the_report_around_the_phrase(run_path, corpus_path, corpus):

@@ -28,6 +28,8 @@ def test_prompts_from_a_file(tmp_path: Path) -> None:
         ('{"a": ["x"]}', "must map"),
         ('{"a": {"positive": ["x"]}}', "negative"),
         ('{"a": {"positive": [], "negative": ["x"]}}', "at least one"),
+        ('{"a": {"positive": "Edema.", "negative": "No edema."}}', "'Edema.' is no list of sentences"),
+        ('{"a": {"positive": ["x", 2], "negative": ["y"]}}', "is no list of sentences"),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, content: str, said: str) -> None:
@@ -40,3 +42,12 @@ def test_bad_files_are_refused(tmp_path: Path, content: str, said: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(SistaError, match="no prompts at"):
         read_prompts(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("name", ["No Finding", "No_Finding", "no finding", "Normal"])
+def test_a_label_of_films_without_findings_is_affirmed_by_normal_statements(name: str) -> None:
+    pair, other = default_prompts(name), default_prompts("edema")
+    assert "Normal chest." in pair.positive
+    assert not set(pair.positive) & set(pair.negative)
+    assert set(pair.positive) <= set(other.negative)
+    assert not any("no finding" in text.lower() for text in pair.positive + pair.negative)

@@ -9,11 +9,12 @@ from sklearn.metrics import roc_auc_score
 
 import sista
 from sista.corpus.corpus import Corpus
+from sista.corpus.study import Region
 from sista.errors import SistaError
 from sista.inference.embedding import embed_rows
 from sista.inference.grounding import ground_regions
 from sista.inference.pretrained import prompts_of
-from sista.metrics.grounding import pointing_game
+from sista.metrics.grounding import box_mask, pointing_game
 
 
 def test_zeroshot_equals_scikit_learn(run_path: Path, corpus_path: Path) -> None:
@@ -80,3 +81,45 @@ def test_ground_writes_the_map_of_one_film(run_path: Path, corpus_path: Path, tm
     heat = np.load(tmp_path / "maps" / "heat.npy")
     assert heat[result["hottest"]["y"], result["hottest"]["x"]] == heat.max()
     assert Image.open(tmp_path / "maps" / "heat.png").size == (64, 64)
+
+
+def test_sure_answers_still_differ(run_path: Path) -> None:
+    """At a temperature of 0.01 a probability in float32 is 1 from a difference of 0.17 on, and ranks are lost."""
+    model = sista.load(run_path)
+    model.card = {**model.card, "temperature": 0.01}
+    prompts = prompts_of(["edema"])
+    direction = model._ensemble(prompts["edema"].positive) - model._ensemble(prompts["edema"].negative)
+    direction /= np.linalg.norm(direction)
+    gap = float(np.linalg.norm(model._ensemble(prompts["edema"].positive) - model._ensemble(prompts["edema"].negative)))
+    films = np.linspace(0.2, 0.3, 50)[:, None] / gap * direction
+    scores = model.zero_shot(films.astype(np.float32), prompts)[:, 0]
+    assert len(np.unique(scores)) == 50
+    assert (np.diff(scores) > 0).all()
+
+
+def test_retrieval_without_reports_is_refused(run_path: Path, corpus_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = Corpus.open(corpus_path)
+    corpus.has_reports = False
+    monkeypatch.setattr(Corpus, "open", lambda path: corpus)
+    with pytest.raises(SistaError, match="has no reports to find or to find films by"):
+        sista.retrieve(run_path, corpus_path)
+    assert sista.retrieve(run_path, corpus_path, text="Edema.", top=2)["results"]
+
+
+def test_boxes_of_one_finding_without_a_phrase_are_one_region(run_path: Path, corpus_path: Path) -> None:
+    model, corpus = sista.load(run_path), Corpus.open(corpus_path)
+    row = int(corpus.rows("test")[0])
+    boxes = [Region("opacity", 2, 2, 10, 10), Region("opacity", 40, 40, 12, 12), Region("mass", 20, 20, 4, 4)]
+    spoken = [Region("opacity", 2, 2, 10, 10, "Opacities."), Region("opacity", 40, 40, 12, 12, "Opacities.")]
+    found = ground_regions(model, corpus, np.array([row]), given={row: boxes})
+    assert found.queries.tolist() == ["opacity", "mass"]
+    heat = model.heatmap(corpus.films([row])[0, 0].numpy(), "opacity")
+    area = box_mask((2, 2, 10, 10), (64, 64)) | box_mask((40, 40, 12, 12), (64, 64))
+    assert pointing_game(heat, area) == pytest.approx(found.hit[0])
+    assert found.chance[0] == pytest.approx(area.mean())
+    assert len(ground_regions(model, corpus, np.array([row]), given={row: spoken}).hit) == 2
+
+
+def test_a_heat_map_without_an_ending_is_refused(run_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match=r"give a name that ends in \.png"):
+        sista.ground(run_path, image=tmp_path / "film.png", phrase="edema", out=tmp_path / "heat")

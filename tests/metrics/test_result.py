@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sista.errors import SistaError
-from sista.metrics.result import REQUIRED, checksum, encoder_hash, read_run, splits_of, write_run
+from sista.metrics.result import REQUIRED, checksum, encoder_hash, read_run, require_folder, splits_of, write_run
 
 IDS = {"study_id": ["s1", "s2"], "film_id": ["f1", "f2"], "subject_id": ["p1", "p2"], "split": ["test", "test"]}
 
@@ -66,3 +66,12 @@ def test_the_hash_is_of_the_weights_file(tmp_path):
     assert encoder_hash(tmp_path) == encoder_hash(tmp_path / "model") == expected
     assert encoder_hash(f"{tmp_path}/model/model.safetensors@resnet50") == expected
     assert encoder_hash("timm:resnet50") is None
+
+
+def test_a_file_in_the_way_is_told_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for out in (tmp_path / "file", tmp_path / "file" / "below" / "run"):
+        with pytest.raises(SistaError, match=f"{tmp_path}/file is a file; give a folder"):
+            require_folder(out)
+    require_folder(tmp_path / "new" / "run")
+    require_folder(None)

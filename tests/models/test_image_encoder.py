@@ -58,3 +58,8 @@ def test_compact_takes_other_sizes() -> None:
 def test_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(SistaError, match="resnet50"):
         ImageEncoder("resnet_50", image_size=64)
+
+
+def test_a_film_size_that_a_transformer_cannot_take() -> None:
+    with pytest.raises(SistaError, match=r"'sista_vit' takes no films of 100 px .*choose a multiple of its patch size"):
+        ImageEncoder("sista_vit", image_size=100)

@@ -119,3 +119,12 @@ def test_too_small_a_vocabulary_names_the_remedy(tmp_path: Path) -> None:
 def test_unknown_pooling_is_refused() -> None:
     with pytest.raises(SistaError, match="'mean' or 'cls'"):
         TextEncoder("compact", vocabulary=40, pooling="max")
+
+
+def test_a_model_stored_in_bfloat16_is_trained_in_float32(tmp_path: Path) -> None:
+    """transformers loads weights in the format that they lie in; updates of 2e-5 would be lost in bfloat16's rounding."""
+    BertModel.from_pretrained(saved("bert", tmp_path)).to(torch.bfloat16).save_pretrained(tmp_path)
+    encoder = TextEncoder(str(tmp_path), vocabulary=40)
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+    assert encoder(PIECES, MASK).pooled.dtype == torch.float32
+    assert {parameter.dtype for parameter in TextEncoder(**encoder.describe()).parameters()} == {torch.float32}

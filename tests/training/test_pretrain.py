@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,11 @@ def test_a_folder_in_use_is_refused(corpus_path: Path, tmp_path: Path) -> None:
         ({"teacher": "tfdif"}, "tfidf"),
         ({"model": ModelSettings(image_encoder="resnet_50")}, "resnet50"),
         ({"model": ModelSettings(text_encoder="compakt")}, "compact"),
+        ({"optimizer": OptimizerSettings(warmup=500, batch_size=8)}, r"optimizer\.warmup is 500; it is a share of the steps, 0 to 1"),
+        ({"optimizer": OptimizerSettings(beta1=1.0, batch_size=8)}, r"optimizer\.beta1 is 1\.0; it is at least 0 and below 1"),
+        ({"settings": {"negative_share": 3.0}}, r"settings\.negative_share is 3\.0; it is a share of pairs, 0 to 1"),
+        ({"augment": AugmentSettings(shorten=20.0)}, r"augment\.shorten is 20\.0"),
+        ({"run": RunSettings(seed=-1)}, r"run\.seed is -1; it must be at least 0"),
         ({"run": RunSettings(precision="fp64")}, "auto, bf16 or fp32"),
         ({"run": RunSettings(device="cuda:9")}, "CUDA"),
     ],
@@ -203,3 +209,20 @@ def test_other_encoders_and_methods(corpus_path: Path, tmp_path: Path, image_enc
         run=RunSettings(progress=False, precision="bf16"),
     )
     assert summary["last"]["loss"] > 0
+
+
+def test_a_checkpoint_cut_short_is_told_with_the_remedy(corpus_path: Path, tmp_path: Path) -> None:
+    pretrain(corpus_path, tmp_path / "run", optimizer=OPTIMIZER, run=RUN)
+    newest = checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    (tmp_path / "run" / "summary.json").unlink()
+    file = newest / "method.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(SistaError, match=f"{newest.name} cannot be read .*; remove it to go on from the one before"):
+        pretrain(corpus_path, tmp_path / "run", optimizer=OPTIMIZER, run=RUN)
+
+
+def test_a_log_of_the_first_and_the_last_step(corpus_path: Path, tmp_path: Path) -> None:
+    pretrain(corpus_path, tmp_path / "run", optimizer=OPTIMIZER, run=replace(RUN, log_every=0, evaluate_every=0, checkpoint_every=0))
+    steps = [int(row["step"]) for row in read_log(tmp_path / "run" / "log.csv")]
+    assert len(steps) == 2
+    assert steps[0] == 1

@@ -35,7 +35,7 @@ def build(
     """Build a corpus: small films, cleaned reports, tokens and report vectors in one folder.
 
     The same call goes on where an interrupted one stopped. What cannot be used is left out, counted by reason, and named in
-    `left_out.csv`.
+    `left_out.csv`; a corpus that is finished is not read again, so that what has been mended since needs a new folder.
 
     Args:
         archive: an archive (`Phantom(count=3000)`), or its name with `options`.

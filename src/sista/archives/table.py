@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pandas as pd
 
 from sista.archives.table_regions import boxes_by_film, table_regions
 from sista.corpus.study import Film, Region, Study, StudyRefused
+from sista.corpus.tables import cell_text, read_table
 from sista.errors import SistaError, nearest
 
 _SPLITS = {
@@ -31,7 +31,6 @@ _SPLITS = {
 }
 _VIEWS = {"FRONTAL": "", "PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "LAT": "LATERAL", "L": "LATERAL"}
 _REPORT_NAMES = ("text", "report", "report_text", "caption", "note")
-_KINDS = {".csv": ",", ".tsv": "\t", ".parquet": "", ".pq": "", ".jsonl": "", ".ndjson": ""}
 
 
 class Table:
@@ -43,7 +42,8 @@ class Table:
         report_column: the report; by default the first of text, report, report_text, caption, note that exists. A table with label
             columns and none of these makes a corpus without reports.
         subject_column: whose film it is; without it each study counts as its own subject, and splits cannot be kept apart by patient.
-        study_column: rows with the same value are films of one study and must carry the same report; without it each row is a study.
+        study_column: rows with the same value are films of one study and must carry the same report, subject, split, labels, age and sex
+            (cells left empty aside); without it each row is a study.
         split_column: train, valid or test (also val, validate, dev, ...); without it sista draws the split per subject.
         view_column: PA, AP, LATERAL, frontal; other values stand as they are.
         label_columns: 1 present, 0 absent, -1 uncertain, empty unknown.
@@ -160,25 +160,33 @@ class Table:
             raise StudyRefused(f"one study with different reports: {study} of {self.table.name}")
         films = []
         for (_, row), position in zip(rows.iterrows(), positions, strict=True):
-            path = _text(row[self._image])
+            path = cell_text(row[self._image])
             if path:
-                view = _text(row[self._view]) if self._view else ""
+                view = cell_text(row[self._view]) if self._view else ""
                 name = path if self._study else f"{position}:{path}"
                 films.append(Film(name, self.image_root / path, _VIEWS.get(view.upper(), view), self._regions(row, path)))
-        subject = _text(first[self._subject]) if self._subject else study
+        subject = self._one(study, rows, self._subject, str, "subjects") if self._subject else study
         if not subject:
             raise StudyRefused(f"no subject: {study} of {self.table.name} (column {self._subject!r} is empty)")
-        age = _text(first[self._age]) if self._age else ""
+        labels = {name: self._one(study, rows, name, float, "labels") for name in self.label_names}
         return Study(
             study_id=study,
             subject_id=subject,
             report=report,
             films=tuple(films),
-            labels={name: float(first[name]) for name in self.label_names if _text(first[name])},
-            split=(_SPLITS[_text(first[self._split]).lower()] if _text(first[self._split]) else None) if self._split else None,
-            age=float(age) if age else None,
-            sex=(_text(first[self._sex]) or None) if self._sex else None,
+            labels={name: label for name, label in labels.items() if label is not None},
+            split=self._one(study, rows, self._split, lambda cell: _SPLITS[cell.lower()], "splits"),
+            age=self._one(study, rows, self._age, float, "ages"),
+            sex=self._one(study, rows, self._sex, str, "sexes"),
         )
+
+    def _one(self, study: str, rows: pd.DataFrame, column: str | None, read: Callable[[str], Any], what: str) -> Any:
+        """What all rows of a study hold in a column, empty cells aside; None without any. StudyRefused where they differ."""
+        cells = [cell_text(cell) for cell in rows[column]] if column else []
+        found = {read(cell) for cell in cells if cell}
+        if len(found) > 1:
+            raise StudyRefused(f"one study with different {what}: {study} of {self.table.name} (column {column!r})")
+        return next(iter(found), None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -205,7 +213,7 @@ class Table:
             return [(f"row {position + 1}", [position]) for position in range(len(self._frame))]
         groups: dict[str, list[int]] = {}
         for position, value in enumerate(self._frame[self._study]):
-            groups.setdefault(_text(value) or f"row {position + 1}", []).append(position)
+            groups.setdefault(cell_text(value) or f"row {position + 1}", []).append(position)
         return list(groups.items())
 
     def _describe_boxes(self) -> dict[str, Any]:
@@ -215,14 +223,14 @@ class Table:
         return {"boxes": content, "films_with_boxes": len(self._boxes) - self._unknown_boxes, "boxes_of_unknown_films": self._unknown_boxes}
 
     def _regions(self, row: pd.Series, film: str) -> tuple[Region, ...]:
-        cells = {finding: _text(row[column]) for finding, column in self._masks.items()}
+        cells = {finding: cell_text(row[column]) for finding, column in self._masks.items()}
         return table_regions(cells, film, self.image_root, self._masks, self._boxes)
 
     def _report_of(self, row: pd.Series) -> str:
         if self._report is not None:
-            return _text(row[self._report])
+            return cell_text(row[self._report])
         parts = [("FINDINGS", self._findings), ("IMPRESSION", self._impression)]
-        return "\n".join(f"{heading}: {_text(row[column])}" for heading, column in parts if column and _text(row[column]))
+        return "\n".join(f"{heading}: {cell_text(row[column])}" for heading, column in parts if column and cell_text(row[column]))
 
     def _require(self, column: str, columns: list[str]) -> None:
         if column in columns:
@@ -244,12 +252,12 @@ class Table:
     @cached_property
     def _unknown_boxes(self) -> int:
         """How many images of the table of boxes are no films of this one."""
-        films = set(map(_text, self._frame[self._image]))
+        films = set(map(cell_text, self._frame[self._image]))
         return sum(film not in films for film in self._boxes)
 
     def _check_values(self) -> None:
         if self._split is not None:
-            unknown = sorted({value for value in map(_text, self._frame[self._split]) if value and value.lower() not in _SPLITS})
+            unknown = sorted({value for value in map(cell_text, self._frame[self._split]) if value and value.lower() not in _SPLITS})
             if unknown:
                 raise SistaError(
                     f"{self.table}: column {self._split!r} holds {', '.join(map(repr, unknown[:5]))}; "
@@ -257,35 +265,8 @@ class Table:
                 )
         for column in (*self.label_names, *filter(None, (self._age,))):
             values = pd.to_numeric(self._frame[column], errors="coerce")
-            wrong = [_text(v) for v, number in zip(self._frame[column], values, strict=True) if _text(v) and math.isnan(number)]
+            wrong = [cell_text(v) for v, number in zip(self._frame[column], values, strict=True) if cell_text(v) and math.isnan(number)]
             if wrong or (column in self.label_names and not set(values.dropna()) <= {-1.0, 0.0, 1.0}):
                 seen = sorted(set(wrong)) or sorted(set(values.dropna()))
                 expected = "numbers" if column == self._age else "1, 0, -1 or nothing"
                 raise SistaError(f"{self.table}: column {column!r} holds {', '.join(map(repr, seen[:5]))}; expected {expected}")
-
-
-def read_table(table: Path) -> pd.DataFrame:
-    """All cells as they are written (text files: as strings); raises a SistaError for a missing, empty or damaged file."""
-    kind = table.suffix.lower()
-    if kind not in _KINDS:
-        raise SistaError(f"{table}: unknown kind of table {kind!r} (known: {', '.join(_KINDS)})")
-    if not table.is_file():
-        raise SistaError(f"{table}: no such file; give the path of a table")
-    try:
-        if kind in (".parquet", ".pq"):
-            return pd.read_parquet(table)
-        if kind in (".jsonl", ".ndjson"):
-            lines = table.read_text(encoding="utf-8-sig").splitlines()
-            return pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object)
-        return pd.read_csv(table, sep=_KINDS[kind], dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SistaError(f"{table}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise SistaError(f"{table}: cannot be read as {kind[1:]} ({str(error).strip()}); check that its ending says what it is") from None
-
-
-def _text(value: Any) -> str:
-    """A cell as text; empty for None and NaN, and numbers without a needless ".0"."""
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

@@ -17,9 +17,10 @@ SIDES = ("x", "y", "width", "height")
 
 
 def mask_region(finding: str, file: Path, film: Path) -> Region | None:
-    """The region of a mask image: its pixels above half of the largest value of their kind (127 of 255); None where there are none.
+    """The region of a mask image: its pixels above half of the largest value of their kind (127 of 255); None where all are 0.
 
-    The mask may be smaller or larger than the film, of the same field. Raises StudyRefused for a mask that cannot be read.
+    The mask may be smaller or larger than the film, of the same field. Raises StudyRefused for a mask that cannot be read, and for one that
+    is not 0 everywhere but nowhere above that half, such as one of 0 and 1: what it means is not for us to guess.
     """
     try:
         with Image.open(file) as opened:
@@ -31,6 +32,9 @@ def mask_region(finding: str, file: Path, film: Path) -> Region | None:
     highest = 1 if pixels.dtype == bool else 255 if pixels.dtype == np.uint8 else 65535
     mask = pixels > highest // 2
     if not mask.any():
+        if pixels.any():
+            most = f"its largest value is {pixels.max()}, the region must be above {highest // 2}"
+            raise StudyRefused(f"mask without a region: {file.name} ({most})")
         return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     across, down = _scale(mask.shape, film)

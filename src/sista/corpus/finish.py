@@ -42,6 +42,8 @@ def finish(
         kept = np.flatnonzero(~(film_twice | other_subject))
         if not len(kept):
             counts = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
+            for part in parts:  # forgotten, so that the same call reads again what has been mended since, such as the folder of the films
+                part.with_suffix(".json").unlink(missing_ok=True)
             raise SistaError(f"archive {settings['archive']}: no usable study ({counts}). See {out / 'left_out.csv'} for each.")
         rows = StoredRows(parts, kept)
         subjects, reports, splits = rows.values("subject_id"), rows.values("report"), split_numbers(rows.values("split"))

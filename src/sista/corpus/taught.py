@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sista.corpus.disk import read_json, write_array, write_json
 from sista.corpus.growing import GrowingArray
 from sista.corpus.teachers import Reports, Teacher, file_stem, make_teacher
 from sista.corpus.teachers.calibration import calibrate
+from sista.errors import SistaError
 
 _AT_ONCE = 4096  # reports whose vectors are made at a time
 
@@ -64,6 +66,11 @@ def teach(folder: Path, name: str, reports: Reports, studies: np.ndarray, train:
     train = train if len(train) else np.arange(len(reports))
     facts = read_json(facts_file) if has_taught(folder, name) else None
     if facts is None or facts["fingerprint"] != fingerprint:
+        if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
+            raise SistaError(
+                f"teacher {name!r} is not stored in {folder}, and that cannot be written by you: have its owner run "
+                f"`sista build ... --teachers '[{name}]'` on that corpus again, which adds it, or copy the corpus"
+            )
         vectors = _vectors(make_teacher(name).fit(reports.take(train)), reports, folder.parent)
         made = calibrate(vectors, studies, rows=train)
         facts = {

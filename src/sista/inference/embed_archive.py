@@ -26,6 +26,7 @@ from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import read_json, whole_file, write_json
 from sista.corpus.study import SPLITS, StudyRefused
+from sista.corpus.tables import cell_text, read_table
 from sista.errors import SistaError
 from sista.inference.pretrained import PretrainedModel, load
 from sista.metrics.result import IDS, encoder_hash
@@ -66,7 +67,7 @@ def embed(
 
     Args:
         model: a pre-trained run, a checkpoint, or a Hub name.
-        data: a corpus, or a .csv or .parquet table with one film a row.
+        data: a corpus, or a .csv, .tsv, .parquet or .jsonl table with one film a row.
         out: a folder for the shards.
         split: only this part of a corpus.
         image_column: of a table, the path of each film, relative to the table's folder.
@@ -195,7 +196,7 @@ def _table(data: Path, image_column: str, report_column: str | None) -> Source:
     for column in filter(None, (image_column, report_column)):
         if column not in frame.columns:
             raise SistaError(f"{data} has no column {column!r} (it has {', '.join(map(str, frame.columns))}); name it with --image_column")
-    paths = frame[image_column].astype(str).tolist()
+    paths = [cell_text(cell) for cell in frame[image_column]]
 
     def films(some: np.ndarray, model: PretrainedModel) -> tuple[Tensor, list[str]]:
         held, reasons = torch.zeros(len(some), 1, model.image_size, model.image_size), [""] * len(some)
@@ -206,7 +207,7 @@ def _table(data: Path, image_column: str, report_column: str | None) -> Source:
                 reasons[place] = str(error)
         return held, reasons
 
-    given = {name: frame[name].astype(str).tolist() if name in frame.columns else None for name in IDS}
+    given = {name: [cell_text(cell) for cell in frame[name]] if name in frame.columns else None for name in IDS}
     film = given["film_id"] or paths
     ids = {
         "study_id": given["study_id"] or film,
@@ -214,18 +215,15 @@ def _table(data: Path, image_column: str, report_column: str | None) -> Source:
         "subject_id": given["subject_id"] or given["study_id"] or film,
         "split": given["split"] or [""] * len(paths),
     }
-    texts = frame[report_column].fillna("").astype(str).tolist() if report_column else None
+    texts = [cell_text(cell) for cell in frame[report_column]] if report_column else None
     fingerprint = hashlib.sha256(data.read_bytes()).hexdigest()
     return Source(str(data), fingerprint, ids, films, (lambda some: [texts[row] for row in some]) if texts is not None else None)
 
 
 def _read_table(data: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    kind = data.suffix.lower()
-    if not data.is_file() or kind not in (".csv", ".parquet"):
-        raise SistaError(f"{data}: neither a corpus nor a .csv or .parquet table of films")
-    frame = pd.read_csv(data) if kind == ".csv" else pd.read_parquet(data)
+    if not data.is_file():
+        raise SistaError(f"{data}: neither a corpus nor a table of films")
+    frame = read_table(data)
     if not len(frame):
         raise SistaError(f"{data} has no rows")
     return frame

@@ -17,11 +17,12 @@ from sista.corpus.study import Region
 from sista.errors import SistaError
 from sista.inference.ms_cxr import corpus_regions, read_ms_cxr
 from sista.inference.pretrained import PretrainedModel, load
+from sista.inference.regions import region_area, united
 from sista.inference.result import id_columns, run_facts
 from sista.inference.sides import own_side
-from sista.metrics.grounding import box_mask, chance, contrast_to_noise, iou_at, pointing_game
+from sista.metrics.grounding import chance, contrast_to_noise, iou_at, pointing_game
 from sista.metrics.interval import bootstrap_mean
-from sista.metrics.result import write_run
+from sista.metrics.result import require_folder, write_run
 from sista.models.precision import Precision
 
 LEVELS = ("word", "phrase", "sentence")
@@ -96,10 +97,14 @@ def ground(
     asked = list(dict.fromkeys(levels or LEVELS))
     if strange := [level for level in asked if level not in LEVELS]:
         raise SistaError(f"--levels {', '.join(strange)}: choose from {', '.join(LEVELS)}")
+    if image is None:
+        require_folder(out)
     trained = load(model, device, precision)
     if image is not None:
         if not phrase:
             raise SistaError("--image needs --phrase, the words to look for")
+        if out is not None and out.suffix.lower() != ".png":
+            raise SistaError(f"--out {out}: the heat map over the film is written as PNG; give a name that ends in .png")
         heat = trained.heatmap(image, phrase)
         row, column = np.unravel_index(int(heat.argmax()), heat.shape)
         if out is not None:
@@ -145,18 +150,19 @@ def ground_regions(
     """Score the heat map of every region's phrase (its finding's name where it has none) on the films of `rows`, in order.
 
     Maps are enlarged to the film's square and compared with the mask, or the box where there is no mask. `level` asks for a word or the
-    report's sentence instead; regions without a phrase in the report then ask nothing. given: regions by row instead of the corpus' own.
+    report's sentence instead; regions without a phrase in the report then ask no sentence. Regions of a film without a phrase that ask the
+    same, such as the boxes of one finding, are one region, since the map that answers is one; regions with phrases stay apart, also where
+    two have the same (one finding on both sides), of which a map's hottest place can hit one alone. given: regions by row instead of the
+    corpus' own.
     """
-    queries: list[tuple[int, Region]] = []
+    known: list[tuple[int, Region]] = []  # of whole films
     for row in rows:
-        if len(queries) >= limit:
+        if len(known) >= limit:
             break
-        queries += [(int(row), region) for region in (corpus.regions(int(row)) if given is None else given.get(int(row), ()))]
-    known, queries = queries, queries[:limit]  # whole films, and what is asked of them
-    if not queries:
+        known += [(int(row), region) for region in (corpus.regions(int(row)) if given is None else given.get(int(row), ()))]
+    if not known:
         raise SistaError(f"corpus {corpus.path} has no region on these films; grounding needs boxes or masks")
-    texts = [query_text(region, level, corpus.reports([row])[0] if level == "sentence" else "") for row, region in queries]
-    asked = [(row, region, text) for (row, region), text in zip(queries, texts, strict=True) if text]
+    asked = _asked(corpus, known, level)[:limit]
     figures = np.array([one for start in range(0, len(asked), 64) for one in _figures(model, corpus, asked[start : start + 64])]).reshape(
         -1, 5
     )
@@ -177,6 +183,15 @@ def ground_regions(
     )
 
 
+def _asked(corpus: Corpus, known: Sequence[tuple[int, Region]], level: str) -> list[tuple[int, Region, str]]:
+    """(row, region, text) of all that is asked at a level."""
+    together: dict[tuple[int, str, int], list[Region]] = {}
+    for number, (row, region) in enumerate(known):
+        if text := query_text(region, level, corpus.reports([row])[0] if level == "sentence" else ""):
+            together.setdefault((row, text, number if region.phrase else -1), []).append(region)
+    return [(row, united(regions, corpus.size), text) for (row, text, _), regions in together.items()]
+
+
 def query_text(region: Region, level: str, report: str = "") -> str:
     """What is asked for a region at a level; "" where there is nothing: no sentence of the report has the region's phrase."""
     name = region.finding.replace("/", " ").replace("_", " ")
@@ -194,7 +209,7 @@ def _figures(model: PretrainedModel, corpus: Corpus, some: Sequence[tuple[int, R
     side = (corpus.size, corpus.size)
     large = torch.nn.functional.interpolate(maps, size=side, mode="bilinear", align_corners=False)[:, 0].numpy()
     for heat, (_, region, _) in zip(large, some, strict=True):
-        area = region.mask if region.mask is not None else box_mask((region.x, region.y, region.width, region.height), side)
+        area = region_area(region, corpus.size)
         scaled = (heat - heat.min()) / max(float(heat.max() - heat.min()), 1e-8)
         yield pointing_game(heat, area), contrast_to_noise(heat, area), iou_at(heat, area), iou_at(scaled, area), chance(area)
 

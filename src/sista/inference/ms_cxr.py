@@ -20,7 +20,7 @@ import numpy as np
 from sista.corpus.corpus import Corpus
 from sista.corpus.study import Region
 from sista.errors import SistaError
-from sista.metrics.grounding import box_mask
+from sista.inference.regions import united
 
 COLUMNS = ("dicom_id", "category_name", "label_text", "x", "y", "w", "h", "image_width", "image_height")
 
@@ -70,18 +70,11 @@ def corpus_regions(corpus: Corpus, films: Mapping[str, AnnotatedFilm], rows: np.
         for one in film.regions:
             moved = Region(one.finding, one.x * across + left, one.y * down + top, one.width * across, one.height * down, one.phrase)
             spoken.setdefault((one.finding, one.phrase), []).append(moved)
-        found[row] = tuple(_union(boxes, corpus.size) for boxes in spoken.values())
+        found[row] = tuple(united(boxes, corpus.size) for boxes in spoken.values())
     if not found:
         example = next(iter(films))
         raise SistaError(f"corpus {corpus.path} has none of the {len(films)} annotated films in this split, such as {example!r}")
     return found
-
-
-def _union(boxes: list[Region], size: int) -> Region:
-    mask = np.logical_or.reduce([box_mask((one.x, one.y, one.width, one.height), (size, size)) for one in boxes])
-    left, top = min(one.x for one in boxes), min(one.y for one in boxes)
-    right, bottom = max(one.x + one.width for one in boxes), max(one.y + one.height for one in boxes)
-    return Region(boxes[0].finding, left, top, right - left, bottom - top, boxes[0].phrase, mask)
 
 
 def _from_json(file: Path) -> Iterator[tuple[str, float, float, Region]]:

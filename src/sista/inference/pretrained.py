@@ -29,7 +29,8 @@ FilmSource = str | Path | np.ndarray
 class PretrainedModel:
     """A dual encoder in evaluation mode with its tokenizer.
 
-    Films are files (JPEG, PNG) or 2-D uint8 or uint16 arrays with bright = dense; texts are plain strings. Results are NumPy, float32.
+    Films are files (JPEG, PNG) or 2-D uint8 or uint16 arrays with bright = dense; texts are plain strings. Results are NumPy, float32 where
+    nothing else is said.
     """
 
     def __init__(
@@ -51,11 +52,12 @@ class PretrainedModel:
         return dict(zip(names, map(float, self.zero_shot(image, prompts_of(findings))[0]), strict=True))
 
     def zero_shot(self, image: np.ndarray, prompts: Mapping[str, PromptPair]) -> np.ndarray:
-        """Probabilities [N,K] of K findings for the unit vectors [N,D] of N films."""
+        """Probabilities [N,K] of K findings for the unit vectors [N,D] of N films; float64, so that sure ones still differ."""
+        from scipy.special import expit
+
         positive = np.stack([self._ensemble(pair.positive) for pair in prompts.values()])
         negative = np.stack([self._ensemble(pair.negative) for pair in prompts.values()])
-        logits = (image @ positive.T - image @ negative.T) / float(self.card.get("temperature", 0.07))
-        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+        return expit((image @ positive.T - image @ negative.T).astype(np.float64) / float(self.card.get("temperature", 0.07)))
 
     def heatmap(self, film: FilmSource, phrase: str) -> np.ndarray:
         """How well each place of the film fits a phrase, [H,W] of the film's own size: cosine similarity, bilinear between patches.

@@ -24,6 +24,13 @@ NEGATIVE = (
     "No acute findings.",
     "Normal chest.",
 )
+ABNORMAL = (
+    "There is an abnormality.",
+    "Abnormal chest.",
+    "There are acute findings.",
+    "Opacities are seen.",
+)
+_NO_FINDING = {"no finding", "no findings", "normal"}
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,12 @@ def default_prompts(finding: str) -> PromptPair:
     """The pair of ensembles for a finding's name: it is there, in some place, of some severity; or it is not.
 
     Positive against negative after CheXzero (Nature BME 2022); place and severity varied after GLoRIA (ICCV 2021), since reports rarely
-    name a finding without them. The denying side is mostly plain normal statements.
+    name a finding without them. The denying side is mostly plain normal statements, which are the affirming side of "No Finding", the label
+    of films without any.
     """
     name = finding.replace("_", " ").strip().lower()
+    if name in _NO_FINDING:
+        return PromptPair(NEGATIVE[1:], ABNORMAL)
     words = {"finding": name, "article": "an " if name[:1] in "aeiou" and name not in _UNCOUNTED else "" if name in _UNCOUNTED else "a "}
     return PromptPair(tuple(_sentence(t.format(**words)) for t in POSITIVE), tuple(_sentence(t.format(**words)) for t in NEGATIVE))
 
@@ -62,11 +72,11 @@ _UNCOUNTED = {
 def read_prompts(file: Path) -> dict[str, PromptPair]:
     """Prompts from JSON: `{"pneumothorax": {"positive": ["..."], "negative": ["..."]}}`."""
     try:
-        given = json.loads(file.read_text())
-        pairs = {name: PromptPair(tuple(pair["positive"]), tuple(pair["negative"])) for name, pair in given.items()}
+        given = json.loads(file.read_text(encoding="utf-8"))
+        pairs = {name: PromptPair(_texts(pair["positive"]), _texts(pair["negative"])) for name, pair in given.items()}
     except FileNotFoundError as error:
         raise SistaError(f"no prompts at {file}: give a JSON file") from error
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise SistaError(
             f'{file} must map each finding to {{"positive": [...], "negative": [...]}} ({type(error).__name__}: {error})'
         ) from error
@@ -74,6 +84,12 @@ def read_prompts(file: Path) -> dict[str, PromptPair]:
     if empty:
         raise SistaError(f"{file}: {', '.join(empty)} need at least one positive and one negative prompt")
     return pairs
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
+        raise TypeError(f"{given!r} is no list of sentences")
+    return tuple(given)
 
 
 def _sentence(text: str) -> str:

@@ -16,7 +16,7 @@ from sista.inference.index import EXACT_UP_TO, Kind, VectorIndex, hits_at
 from sista.inference.pretrained import PretrainedModel, load
 from sista.inference.result import id_columns, run_facts
 from sista.metrics.interval import Estimate, bootstrap_mean
-from sista.metrics.result import encoder_hash, write_run
+from sista.metrics.result import encoder_hash, require_folder, write_run
 from sista.metrics.retrieval import retrieval_metrics
 from sista.models.precision import Precision
 
@@ -48,6 +48,7 @@ def retrieve(
         out: without image and text, a folder for result.json and predictions.parquet (every query's hits).
     """
     arguments = dict(locals())
+    require_folder(out)
     if image is not None and text is not None:
         raise SistaError("give --image or --text, not both")
     if top < 1:
@@ -56,6 +57,8 @@ def retrieve(
     if (data / "embed.json").is_file():
         return {"task": "retrieve", "model": str(model), "data": str(data), **_search_shards(trained, model, data, image, text, top, index)}
     corpus = Corpus.open(data)
+    if text is None and not corpus.has_reports:
+        raise SistaError(f"corpus {data} has no reports to find or to find films by; it can be searched for films by a --text")
     rows = corpus.rows(split)
     if not len(rows):
         raise SistaError(f"corpus {data} has no pair in split {split!r}")

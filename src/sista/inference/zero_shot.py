@@ -16,7 +16,7 @@ from sista.inference.prompts import PromptPair, read_prompts
 from sista.inference.result import id_columns, run_facts
 from sista.metrics.auroc import weighted_average_precision
 from sista.metrics.interval import Estimate, bootstrap_macro_auroc
-from sista.metrics.result import write_run
+from sista.metrics.result import require_folder, write_run
 from sista.models.precision import Precision
 
 
@@ -45,6 +45,7 @@ def zeroshot(
         out: with data, a folder for result.json and predictions.parquet (truth and probability of each film).
     """
     arguments = dict(locals())
+    require_folder(out)
     if (data is None) == (image is None):
         raise SistaError("give either --data, a corpus, or --image, one film")
     trained = load(model, device, precision)

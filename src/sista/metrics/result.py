@@ -29,6 +29,13 @@ REQUIRED = ("task", "data", "protocol", "splits", "encoder", "image_size", "seed
 IDS = ("study_id", "film_id", "subject_id", "split")
 
 
+def require_folder(out: Path | None) -> None:
+    """SistaError where a run cannot be written into `out` because a file is in the way: to be asked before the work, not after it."""
+    for place in () if out is None else (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise SistaError(f"--out {out}: {place} is a file; give a folder for result.json and predictions.parquet")
+
+
 @dataclass(frozen=True)
 class Run:
     """A run read back: the content of result.json, and its predictions."""
@@ -48,10 +55,8 @@ def write_run(out: Path, result: Mapping[str, Any], predictions: Mapping[str, An
 
     if missing := [name for name in REQUIRED if name not in result] + [name for name in IDS if name not in predictions]:
         raise ValueError(f"a run without {', '.join(missing)}: every run states them")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise SistaError(f"--out {out} is a file; give a folder for result.json and predictions.parquet") from error
+    require_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
     columns = {
         name: np.asarray(values).tolist() if isinstance(values, np.ndarray) else list(values) for name, values in predictions.items()
     }

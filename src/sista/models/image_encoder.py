@@ -45,7 +45,13 @@ class ImageEncoder(nn.Module):
         self.plain = len(strides) > 1 and len(set(strides)) == 1  # a plain transformer: every block on the same grid
         self.stage = len(strides) - 1 if self.plain else max((i for i, s in enumerate(strides) if s <= patch_stride), default=0)
         self.patch_width: int = self.model.feature_info[self.stage]["num_chs"]
-        self.width, self.grid = self._probe()
+        try:
+            self.width, self.grid = self._probe()
+        except (AssertionError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise SistaError(
+                f"image encoder {name!r} takes no films of {image_size} px ({reason}); choose a multiple of its patch size"
+            ) from error
 
     def _probe(self) -> tuple[int, tuple[int, int]]:
         training = self.model.training

@@ -26,13 +26,16 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """`auto` is bf16 on CUDA and on CPUs with AMX or AVX512-BF16 (benchmarks/precision.py measures the gain), else fp32."""
+    """`auto` is bf16 on CUDA cards that compute in it (Ampere and later), and on CPUs with AMX or AVX512-BF16, else fp32.
+
+    benchmarks/precision.py measures the gain.
+    """
     if name not in get_args(Precision):
         raise SistaError(f"precision {name!r}: choose auto, bf16 or fp32")
     if name != "auto":
         return name
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if _cpu_gains_from_bf16() else "fp32"
 
 

@@ -133,9 +133,9 @@ def _create(name: str, vocabulary: int, config: dict[str, Any] | None, dropout: 
     if config is not None:
         kind = dict(config)
         fresh = AutoConfig.for_model(kind.pop("model_type"), **kind)
-        return AutoModel.from_config(fresh, **_attention(fresh))
-    try:
-        return AutoModel.from_pretrained(name, **_attention(AutoConfig.from_pretrained(name)))
+        return AutoModel.from_config(fresh, **_attention(fresh)).float()
+    try:  # weights are float32, whatever a checkpoint was stored in; what is computed in bf16 is autocast's to say
+        return AutoModel.from_pretrained(name, **_attention(AutoConfig.from_pretrained(name))).float()
     except (OSError, ValueError) as error:
         raise SistaError(
             f"text encoder {name!r} could not be loaded: neither a size ({nearest(name, SIZES)}) nor a transformers model "

@@ -74,8 +74,9 @@ class Fit:
             for step in range(start, plan.steps):
                 begin = time.perf_counter()
                 done = step + 1
-                logged = done % every.log_every == 0 or done in (1, plan.steps)
-                evaluated, kept = (self._due(done, often) for often in (every.evaluate_every, every.checkpoint_every))
+                often = every.log_every, every.evaluate_every, every.checkpoint_every
+                logged, evaluated, kept = (self._due(done, each) for each in often)
+                logged |= done == 1
                 row = self.step(step, [next(batches) for _ in range(plan.optimizer.accumulate)], logged)
                 if logged or evaluated or kept:
                     self._require_finite()

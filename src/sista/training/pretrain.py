@@ -70,6 +70,7 @@ def pretrain(
     chosen = settings_of(method, settings or {})
     corpus = Corpus.open(data)
     _check(corpus, optimizer)
+    _check_ranges(optimizer, augment, run, chosen)
     configuration = {
         "corpus": corpus.fingerprint,
         "method": method,
@@ -161,6 +162,22 @@ def _check(corpus: Corpus, optimizer: OptimizerSettings) -> None:
             f"corpus {corpus.path} has {pairs} training pairs, fewer than one batch of {optimizer.batch_size}; "
             f"lower --optimizer.batch_size to at most {pairs}"
         )
+
+
+def _check_ranges(optimizer: OptimizerSettings, augment: AugmentSettings, run: RunSettings, chosen: Any) -> None:
+    """SistaError for a setting that is out of its range, before anything of the run is written."""
+    for name in ("warmup", "beta1", "beta2"):
+        if (value := getattr(optimizer, name)) > 1 or (value == 1 and name != "warmup"):
+            what = "a share of the steps, 0 to 1" if name == "warmup" else "at least 0 and below 1"
+            raise SistaError(f"optimizer.{name} is {value}; it is {what}")
+    for name in ("seed", "checkpoint_every", "evaluate_every", "log_every", "evaluation_pairs"):
+        if (value := getattr(run, name)) < 0:
+            raise SistaError(f"run.{name} is {value}; it must be at least 0")
+    if not 0 <= augment.shorten <= 1:
+        raise SistaError(f"augment.shorten is {augment.shorten}; it is a share of the reports, 0 to 1")
+    for name in SHARES:
+        if not 0 <= (value := getattr(chosen, name, 0)) <= 1:
+            raise SistaError(f"settings.{name} is {value}; it is a share of pairs, 0 to 1")
 
 
 def _check_shares(optimizer: OptimizerSettings, processes: Processes) -> None:

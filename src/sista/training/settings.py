@@ -50,7 +50,7 @@ class OptimizerSettings:
         weight_decay: on weights of two and more dimensions; biases and norms have none.
         beta1: decay of the first moment.
         beta2: decay of the second moment.
-        warmup: share of the steps until the peak.
+        warmup: share of the steps until the peak, 0 to 1.
         clip: largest norm of the whole gradient.
     """
 
@@ -99,7 +99,7 @@ class RunSettings:
         precision: `auto` (bf16 where the hardware gains from it), `bf16` or `fp32`.
         checkpoint_every: steps between checkpoints; 0: only at the end.
         evaluate_every: steps between evaluations on the valid split; 0: only at the end.
-        log_every: steps between lines of the log.
+        log_every: steps between lines of the log; 0: only the first and the last.
         evaluation_pairs: at most so many valid pairs are scored.
         compile: let torch.compile make the encoders' kernels; needs a C++ compiler, and some minutes at the start.
         tensorboard: write TensorBoard events beside `log.csv` (needs the extra `tensorboard`).

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -65,7 +65,7 @@ def load_checkpoint(path: Path, method: nn.Module, optimizer: torch.optim.Optimi
         method.load_state_dict(load_file(path / "method.safetensors"))
         _unflatten(path / "optimizer.safetensors", optimizer)
         return json.loads((path / "state.json").read_text())
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, SafetensorError) as error:
         raise SistaError(
             f"checkpoint {path} cannot be read ({error}); remove it to go on from the one before, or choose another --out"
         ) from error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_array
 from sista.errors import SistaError, nearest
-from sista.metrics.result import checksum, plain, write_run
+from sista.metrics.result import checksum, plain, require_folder, write_run
 from sista.models.backbone import Backbone, open_backbone
 from sista.models.precision import Precision, autocast, choose_device, choose_precision
 from sista.protocols.label_shares import share_rows
@@ -92,6 +92,7 @@ def classify(
         out: a folder for result.json and predictions.parquet (truth and logits of the valid and test films).
     """
     arguments = dict(locals())
+    require_folder(out)
     begin = time.perf_counter()
     shares, draws = share_plan(shares, draws, cheap=mode == "linear")
     softmax = _softmax(loss, multi_class)

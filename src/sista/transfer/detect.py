@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sista.corpus.corpus import Corpus
 from sista.metrics.detection import Boxes, coco_map
-from sista.metrics.result import plain, write_run
+from sista.metrics.result import plain, require_folder, write_run
 from sista.models.backbone import open_backbone
 from sista.models.image_encoder import ImageEncoder
 from sista.models.precision import Precision, choose_device, choose_precision
@@ -80,6 +80,7 @@ def detect(
         out: a folder for result.json and predictions.parquet (found and true boxes of every test film).
     """
     arguments = dict(locals())
+    require_folder(out)
     begin = time.perf_counter()
     shares, draws = share_plan(shares, draws)
     corpus = Corpus.open(data)

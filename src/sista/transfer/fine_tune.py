@@ -84,10 +84,10 @@ def fine_tune(
 ) -> Tuned:
     """Tune a copy of `encoder` on the films of `rows` and their labels [n,k] (NaN: not in the loss); the given one stays as it is."""
     refuse_unlearnable(labels, valid_labels)
-    if not 0 < settings.layer_decay <= 1 or settings.epochs < 1 or settings.batch_size < 1:
+    if not 0 < settings.layer_decay <= 1 or settings.epochs < 1 or settings.batch_size < 2:
         raise SistaError(
             f"layer_decay {settings.layer_decay}, epochs {settings.epochs}, batch_size {settings.batch_size}: "
-            "expected 0 < layer_decay <= 1, and at least 1 of the others"
+            "expected 0 < layer_decay <= 1, an epoch or more, and at least 2 films a step, since batch norm compares films"
         )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

@@ -15,7 +15,7 @@ from sista import versions
 from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
-from sista.metrics.result import encoder_hash, plain, splits_of, write_run
+from sista.metrics.result import encoder_hash, plain, require_folder, splits_of, write_run
 from sista.models.checkpoint import Pretrained, load_pretrained
 from sista.models.encode import encode_films
 from sista.models.precision import Precision, choose_device, choose_precision
@@ -55,6 +55,7 @@ def probe(
         out: a folder for result.json and predictions.parquet (truth and logits of the valid and test films).
     """
     arguments = dict(locals())
+    require_folder(out)
     shares, draws = share_plan(shares, draws, cheap=True)
     corpus = Corpus.open(data)
     names = labels or list(corpus.label_names)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sista.corpus.corpus import Corpus
-from sista.metrics.result import plain, write_run
+from sista.metrics.result import plain, require_folder, write_run
 from sista.models.backbone import open_backbone
 from sista.models.image_encoder import ImageEncoder
 from sista.models.precision import Precision, autocast, choose_device, choose_precision
@@ -75,6 +75,7 @@ def segment(
         out: a folder for result.json and predictions.parquet (pixel counts of every test film and finding).
     """
     arguments = dict(locals())
+    require_folder(out)
     begin = time.perf_counter()
     shares, draws = share_plan(shares, draws)
     corpus = Corpus.open(data)

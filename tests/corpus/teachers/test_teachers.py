@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sista.corpus.corpus import Corpus
 from sista.corpus.report import clean_text
 from sista.corpus.sections import training_text
 from sista.corpus.teachers import Reports, file_stem, make_teacher
@@ -188,3 +189,11 @@ def test_rules_ignore_the_labels_of_the_corpus() -> None:
     by_rule, by_label = (make_teacher(name).fit(wrong).vectors(wrong) for name in ("rules", "labels"))
     np.testing.assert_array_equal(by_rule, make_teacher("rules").fit(texts).vectors(texts))
     assert not np.array_equal(by_rule, by_label)
+
+
+def test_a_corpus_that_cannot_be_written_to(corpus_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    corpus = Corpus.open(corpus_path)
+    assert len(corpus.teacher("tfidf").vectors)  # is stored there
+    with pytest.raises(SistaError, match=r"teacher 'tfidf-raw' is not stored in .*have its owner run"):
+        corpus.teacher("tfidf-raw")

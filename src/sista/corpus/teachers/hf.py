@@ -34,7 +34,7 @@ class TextEncoderTeacher:
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.name)
-            model = AutoModel.from_pretrained(self.name).eval()
+            model = AutoModel.from_pretrained(self.name).eval().float()
         except Exception as error:
             raise SistaError(
                 f"teacher hf:{self.name}: the model cannot be loaded ({str(error).splitlines()[0][:160]}). Give a local folder, download "
