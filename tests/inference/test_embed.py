@@ -1,11 +1,13 @@
 """Embedding a whole corpus or a table: equal to embedding at once, and the same files when it was stopped and started again."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import sista
 from sista.corpus.corpus import Corpus
@@ -95,3 +97,17 @@ def test_retrieve_searches_the_shards_of_its_own_model(run_path, corpus_path, em
     assert len(retrieve(run_path, embedded, image=tmp_path / "film.png", top=2, **OPTIONS)["results"]) == 2
     with pytest.raises(SistaError, match="ask with --image or --text"):
         retrieve(run_path, embedded, **OPTIONS)
+
+
+def test_two_models_of_the_hub_are_told_apart(run_path, corpus_path, tmp_path, monkeypatch):
+    """A Hub name is no file here; what tells models apart is the weights that it stands for."""
+    folders = {"owner/one": tmp_path / "one", "owner/other": tmp_path / "other"}
+    for number, folder in enumerate(folders.values()):
+        shutil.copytree(run_path / "model", folder)
+        weights = {name: tensor + number for name, tensor in load_file(folder / "model.safetensors").items()}
+        save_file(weights, folder / "model.safetensors")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(folders[name]))
+    embed("owner/one", corpus_path, tmp_path / "vectors", split="test", **OPTIONS)
+    assert retrieve("owner/one", tmp_path / "vectors", text="Edema.", top=1, **OPTIONS)["results"]
+    with pytest.raises(SistaError, match=r"was embedded with other weights \([0-9a-f]{12}\) than owner/other has"):
+        retrieve("owner/other", tmp_path / "vectors", text="Edema.", top=1, **OPTIONS)

@@ -29,7 +29,7 @@ from sista.corpus.study import SPLITS, StudyRefused
 from sista.corpus.tables import cell_text, read_table
 from sista.errors import SistaError
 from sista.inference.pretrained import PretrainedModel, load
-from sista.metrics.result import IDS, encoder_hash
+from sista.metrics.result import IDS
 from sista.models.precision import Precision
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def embed(
         "split": split,
         "films": len(source),
         "shard": shard,
-        "encoder": {"sha256": encoder_hash(model), "method": trained.card.get("method")},
+        "encoder": {"sha256": trained.weights, "method": trained.card.get("method")},
         "image_size": trained.image_size,
         "precision": trained.precision,
     }

@@ -18,6 +18,7 @@ from sista.corpus.tokenizer import ReportTokenizer
 from sista.corpus.tokens import TokenStore
 from sista.errors import SistaError
 from sista.inference.prompts import PromptPair, default_prompts
+from sista.metrics.result import encoder_hash
 from sista.models.checkpoint import load_pretrained
 from sista.models.dual_encoder import DualEncoder
 from sista.models.encode import FilmVectors, encode_films, encode_texts
@@ -34,12 +35,23 @@ class PretrainedModel:
     """
 
     def __init__(
-        self, encoder: DualEncoder, tokenizer: ReportTokenizer, card: dict[str, Any], device: torch.device, precision: str
+        self,
+        encoder: DualEncoder,
+        tokenizer: ReportTokenizer,
+        card: dict[str, Any],
+        device: torch.device,
+        precision: str,
+        folder: Path | None = None,
     ) -> None:
         self.encoder = encoder.to(device).eval()
         self.encoder.image.to(memory_format=torch.channels_last)
-        self.tokenizer, self.card, self.device, self.precision = tokenizer, card, device, precision
+        self.tokenizer, self.card, self.device, self.precision, self.folder = tokenizer, card, device, precision, folder
         self.image_size: int = encoder.image.image_size
+
+    @property
+    def weights(self) -> str | None:
+        """SHA-256 of the weights' file, for a Hub name too; None for a model that is of no checkpoint."""
+        return None if self.folder is None else encoder_hash(self.folder)
 
     def classify(self, film: FilmSource, findings: Sequence[str] | Mapping[str, PromptPair]) -> dict[str, float]:
         """The probability of each finding by zero-shot prompts, independent of each other.
@@ -148,7 +160,7 @@ def load(path: str | Path, device: str = "auto", precision: Precision = "auto") 
     chosen = choose_device(device)
     pretrained = load_pretrained(path)
     tokenizer = ReportTokenizer.open(pretrained.folder)
-    return PretrainedModel(pretrained.encoder, tokenizer, pretrained.card, chosen, choose_precision(precision, chosen))
+    return PretrainedModel(pretrained.encoder, tokenizer, pretrained.card, chosen, choose_precision(precision, chosen), pretrained.folder)
 
 
 def untrained(path: str | Path, seed: int = 0, device: str = "auto", precision: Precision = "auto") -> PretrainedModel:

@@ -11,7 +11,7 @@ import numpy as np
 from sista import versions
 from sista.corpus.corpus import Corpus
 from sista.inference.pretrained import PretrainedModel
-from sista.metrics.result import IDS, encoder_hash, plain, splits_of
+from sista.metrics.result import IDS, plain, splits_of
 
 
 def run_facts(
@@ -25,7 +25,7 @@ def run_facts(
         "protocol": None,
         "split": split,
         "splits": splits_of(corpus.values("film_id", rows), [split] * len(rows)),
-        "encoder": {"sha256": encoder_hash(path), "method": model.card.get("method")},
+        "encoder": {"sha256": model.weights, "method": model.card.get("method")},
         "image_size": model.image_size,
         "seed": None,
         "versions": versions(),

@@ -16,7 +16,7 @@ from sista.inference.index import EXACT_UP_TO, Kind, VectorIndex, hits_at
 from sista.inference.pretrained import PretrainedModel, load
 from sista.inference.result import id_columns, run_facts
 from sista.metrics.interval import Estimate, bootstrap_mean
-from sista.metrics.result import encoder_hash, require_folder, write_run
+from sista.metrics.result import require_folder, write_run
 from sista.metrics.retrieval import retrieval_metrics
 from sista.models.precision import Precision
 
@@ -123,7 +123,7 @@ def _search_shards(
     if image is None and text is None:
         raise SistaError(f"{folder} holds embeddings; ask with --image or --text, or give a corpus to score retrieval on")
     made_by = read_json(folder / "embed.json")["encoder"]["sha256"]
-    if made_by != encoder_hash(path):
+    if made_by != model.weights:
         raise SistaError(f"{folder} was embedded with other weights ({str(made_by)[:12]}) than {path} has; embed it again")
     side = "image" if image is None else "text"
     held = read_embeddings(folder, "study_id", "film_id", side)
