@@ -219,6 +219,12 @@ def test_what_cannot_be_is_refused(corpus_path: Path, run_path: Path) -> None:
         segment(str(run_path), corpus_path, ["cardiomegaly"], shares=[1.0], fit=FitSettings(schedule="step"))
 
 
+def test_a_share_that_cannot_be_drawn_is_told_before_the_others_are_trained(run_path, corpus_path, monkeypatch):
+    monkeypatch.setattr(Segmentation, "train", lambda *_, **__: pytest.fail("it trains"))
+    with pytest.raises(SistaError, match=r"share .*2"):
+        segment(str(run_path), corpus_path, ["cardiomegaly"], shares=[1.0, 2.0])
+
+
 def test_probabilities_are_scored_on_the_corpus_square(corpus_path: Path) -> None:
     corpus = Corpus.open(corpus_path)
     films = annotated(corpus, ["cardiomegaly"])

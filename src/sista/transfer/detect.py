@@ -25,7 +25,7 @@ from sista.transfer.result import detection_columns, libraries, share_name, tran
 from sista.transfer.segment_fit import FitSettings, Fitted, fit
 from sista.transfer.segment_targets import Annotated, annotated, training_positions
 from sista.transfer.segment_views import ViewSettings, film_view, random_affine, random_tone
-from sista.transfer.shares import describe_share, share_plan, training_share, validation_positions
+from sista.transfer.shares import describe_share, share_plan, training_shares, validation_positions
 
 Batch = tuple[Tensor, list[dict[str, Tensor]]]
 
@@ -93,10 +93,9 @@ def detect(
     truth = work.truth(test)
     per_share: dict[str, Any] = {}
     boxes: list[tuple[float, int, list[Boxes]]] = []
-    for share, count in zip(shares, draws, strict=True):
+    for share, parts in training_shares(films, shares, draws, seed):
         found, fitted = [], []
-        for draw in range(count):
-            part = training_share(films, share, draw, seed)
+        for draw, part in enumerate(parts):
             used = training_positions(films, films.of("train")[part.rows], negatives, (seed, draw))
             detector, history = work.train(used, valid, seed=seed + draw)
             found.append(work.boxes(detector, test))

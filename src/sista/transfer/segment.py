@@ -24,7 +24,7 @@ from sista.transfer.segment_fit import FitSettings, Fitted, fit
 from sista.transfer.segment_scores import Floats, dice_on_positives, finding_scores, macro_dice, pixel_counts, validation_score
 from sista.transfer.segment_targets import Annotated, annotated, region_masks, training_positions
 from sista.transfer.segment_views import ViewSettings, film_view, mask_view, random_affine, random_tone
-from sista.transfer.shares import describe_share, share_plan, training_share, validation_positions
+from sista.transfer.shares import describe_share, share_plan, training_shares, validation_positions
 
 
 def segment(
@@ -89,10 +89,9 @@ def segment(
     valid = validation_positions(films, validation_films, seed)
     per_share: dict[str, Any] = {}
     counted: list[tuple[float, int, Floats]] = []
-    for share, count in zip(shares, draws, strict=True):
+    for share, parts in training_shares(films, shares, draws, seed):
         counts, fitted = [], []
-        for draw in range(count):
-            part = training_share(films, share, draw, seed)
+        for draw, part in enumerate(parts):
             used = training_positions(films, films.of("train")[part.rows], negatives, (seed, draw))
             segmenter, history = work.train(used, valid, seed=seed + draw)
             counts.append(work.counts(segmenter, test))
