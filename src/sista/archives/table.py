@@ -52,7 +52,8 @@ class Table:
         age_column: age in years.
         sex_column: sex, as written.
         image_root: folder of the films; by default that of the table.
-        masks: finding -> the column that holds the path of its mask image, relative to `image_root`; an empty cell: no mask was drawn.
+        masks: finding -> the column that holds the path of its mask image, relative to `image_root`, white (above half of the largest value
+            of its kind) on black; an empty cell: no mask was drawn.
         boxes: a table of boxes: image (as in this one), label, x, y, width, height in pixels of the film. What a film without a region
             means is said by its label of the same name: 0 absent; otherwise nobody looked.
     """

@@ -66,7 +66,7 @@ def teach(folder: Path, name: str, reports: Reports, studies: np.ndarray, train:
     train = train if len(train) else np.arange(len(reports))
     facts = read_json(facts_file) if has_taught(folder, name) else None
     if facts is None or facts["fingerprint"] != fingerprint:
-        if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
+        if not all(os.access(place, os.W_OK) for place in (folder, folder.parent) if place.exists()):
             raise SistaError(
                 f"teacher {name!r} is not stored in {folder}, and that cannot be written by you: have its owner run "
                 f"`sista build ... --teachers '[{name}]'` on that corpus again, which adds it, or copy the corpus"
