@@ -141,3 +141,12 @@ def test_the_same_seed_gives_the_same_boxes(corpus_path: Path) -> None:
     a, b = once(), once()
     assert a["per_share"] == b["per_share"]
     assert a["per_share"]["0.1"]["draws"][0]["positive"]["mass"] >= 1
+
+
+def test_a_share_that_cannot_be_is_named_and_the_others_are_kept(corpus_path: Path, run_path: Path) -> None:
+    fit = FitSettings(epochs=1, batch_size=8)
+    result = detect(str(run_path), corpus_path, ["cardiomegaly"], shares=[0.0, 1.0], width=16, fit=fit, device="cpu")
+    assert set(result["per_share"]) == {"1.0"}
+    assert "label share" in result["refused"]["0"]
+    with pytest.raises(SistaError, match="label share"):
+        detect(str(run_path), corpus_path, ["cardiomegaly"], shares=[0.0], width=16, fit=fit, device="cpu")

@@ -219,10 +219,13 @@ def test_what_cannot_be_is_refused(corpus_path: Path, run_path: Path) -> None:
         segment(str(run_path), corpus_path, ["cardiomegaly"], shares=[1.0], fit=FitSettings(schedule="step"))
 
 
-def test_a_share_that_cannot_be_drawn_is_told_before_the_others_are_trained(run_path, corpus_path, monkeypatch):
-    monkeypatch.setattr(Segmentation, "train", lambda *_, **__: pytest.fail("it trains"))
-    with pytest.raises(SistaError, match=r"share .*2"):
-        segment(str(run_path), corpus_path, ["cardiomegaly"], shares=[1.0, 2.0])
+def test_a_share_that_cannot_be_is_named_and_the_others_are_kept(run_path, corpus_path, tmp_path):
+    result = segment(
+        str(run_path), corpus_path, ["cardiomegaly"], shares=[0.0, 1.0], fit=FitSettings(epochs=1), device="cpu", out=tmp_path / "out"
+    )
+    assert set(result["per_share"]) == {"1.0"}
+    assert "label share" in result["refused"]["0"]
+    assert set(pd.read_parquet(tmp_path / "out" / "predictions.parquet")["share"]) == {1.0}
 
 
 def test_probabilities_are_scored_on_the_corpus_square(corpus_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
 from sista.metrics.detection import Boxes, coco_map
 from sista.metrics.result import plain, require_folder, write_run
 from sista.models.backbone import open_backbone
@@ -25,7 +26,7 @@ from sista.transfer.result import detection_columns, libraries, share_name, tran
 from sista.transfer.segment_fit import FitSettings, Fitted, fit
 from sista.transfer.segment_targets import Annotated, annotated, training_positions
 from sista.transfer.segment_views import ViewSettings, film_view, random_affine, random_tone
-from sista.transfer.shares import describe_share, share_plan, training_shares, validation_positions
+from sista.transfer.shares import describe_share, share_plan, training_share, validation_positions
 
 Batch = tuple[Tensor, list[dict[str, Tensor]]]
 
@@ -91,18 +92,25 @@ def detect(
     work = Detection(corpus, films, backbone.encoder, head, tune, width, fit, views, chosen, choose_precision(precision, chosen))
     test, valid = films.of("test"), validation_positions(films, validation_films, seed)
     truth = work.truth(test)
-    per_share: dict[str, Any] = {}
+    per_share, refused = dict[str, Any](), dict[str, str]()
     boxes: list[tuple[float, int, list[Boxes]]] = []
-    for share, parts in training_shares(films, shares, draws, seed):
-        found, fitted = [], []
-        for draw, part in enumerate(parts):
-            used = training_positions(films, films.of("train")[part.rows], negatives, (seed, draw))
-            detector, history = work.train(used, valid, seed=seed + draw)
-            found.append(work.boxes(detector, test))
-            fitted.append({**describe_share(films, part, used), **history.as_dict()})
-            boxes.append((share, draw, found[-1]))
+    for share, count in zip(shares, draws, strict=True):
+        try:
+            found, fitted = [], []
+            for draw in range(count):
+                part = training_share(films, share, draw, seed)
+                used = training_positions(films, films.of("train")[part.rows], negatives, (seed, draw))
+                detector, history = work.train(used, valid, seed=seed + draw)
+                found.append(work.boxes(detector, test))
+                fitted.append({**describe_share(films, part, used), **history.as_dict()})
+        except SistaError as error:
+            refused[share_name(share)] = str(error)
+            continue
+        boxes += [(share, draw, one) for draw, one in enumerate(found)]
         scores = detection_scores(found, truth, films.findings, films.subjects[test], protocol_boxes)
         per_share[share_name(share)] = {**scores, "draws": fitted}
+    if not per_share:
+        raise SistaError(next(iter(refused.values())))
     result = {
         **transfer_facts("detect", model, backbone, corpus, films.rows, films.splits),
         **beside,
@@ -113,6 +121,7 @@ def detect(
         "seed": seed,
         "metrics": {f"{name}@{share}": one[name] for share, one in per_share.items() for name in ("ap50", "ap", "froc")},
         "per_share": per_share,
+        "refused": refused,
         "seconds": round(time.perf_counter() - begin, 1),
         "arguments": plain(arguments),
     }

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
 from sista.metrics.result import plain, require_folder, write_run
 from sista.models.backbone import open_backbone
 from sista.models.image_encoder import ImageEncoder
@@ -24,7 +25,7 @@ from sista.transfer.segment_fit import FitSettings, Fitted, fit
 from sista.transfer.segment_scores import Floats, dice_on_positives, finding_scores, macro_dice, pixel_counts, validation_score
 from sista.transfer.segment_targets import Annotated, annotated, region_masks, training_positions
 from sista.transfer.segment_views import ViewSettings, film_view, mask_view, random_affine, random_tone
-from sista.transfer.shares import describe_share, share_plan, training_shares, validation_positions
+from sista.transfer.shares import describe_share, share_plan, training_share, validation_positions
 
 
 def segment(
@@ -87,16 +88,21 @@ def segment(
     work = Segmentation(corpus, films, backbone.encoder, decoder, tune, fit, views, chosen, choose_precision(precision, chosen))
     test = films.of("test")
     valid = validation_positions(films, validation_films, seed)
-    per_share: dict[str, Any] = {}
+    per_share, refused = dict[str, Any](), dict[str, str]()
     counted: list[tuple[float, int, Floats]] = []
-    for share, parts in training_shares(films, shares, draws, seed):
-        counts, fitted = [], []
-        for draw, part in enumerate(parts):
-            used = training_positions(films, films.of("train")[part.rows], negatives, (seed, draw))
-            segmenter, history = work.train(used, valid, seed=seed + draw)
-            counts.append(work.counts(segmenter, test))
-            fitted.append({**describe_share(films, part, used), **history.as_dict()})
-            counted.append((share, draw, counts[-1]))
+    for share, count in zip(shares, draws, strict=True):
+        try:
+            counts, fitted = [], []
+            for draw in range(count):
+                part = training_share(films, share, draw, seed)
+                used = training_positions(films, films.of("train")[part.rows], negatives, (seed, draw))
+                segmenter, history = work.train(used, valid, seed=seed + draw)
+                counts.append(work.counts(segmenter, test))
+                fitted.append({**describe_share(films, part, used), **history.as_dict()})
+        except SistaError as error:
+            refused[share_name(share)] = str(error)
+            continue
+        counted += [(share, draw, one) for draw, one in enumerate(counts)]
         per_share[share_name(share)] = {
             "dice": macro_dice(np.stack(counts), films.subjects[test]),
             "findings": {
@@ -105,6 +111,8 @@ def segment(
             },
             "draws": fitted,
         }
+    if not per_share:
+        raise SistaError(next(iter(refused.values())))
     result = {
         **transfer_facts("segment", model, backbone, corpus, films.rows, films.splits),
         **beside,
@@ -115,6 +123,7 @@ def segment(
         "seed": seed,
         "metrics": {f"dice@{name}": share["dice"] for name, share in per_share.items()},
         "per_share": per_share,
+        "refused": refused,
         "seconds": round(time.perf_counter() - begin, 1),
         "arguments": plain(arguments),
     }

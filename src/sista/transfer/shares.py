@@ -22,13 +22,6 @@ def share_plan(shares: list[float] | None, draws: list[int] | None, cheap: bool 
     return shares, draws
 
 
-def training_shares(films: Annotated, shares: list[float], draws: list[int], seed: int) -> list[tuple[float, list[LabelShare]]]:
-    """Every share with its draws, all of them before anything is trained: one that cannot be drawn is told before the others' work."""
-    return [
-        (share, [training_share(films, share, draw, seed) for draw in range(count)]) for share, count in zip(shares, draws, strict=True)
-    ]
-
-
 def training_share(films: Annotated, share: float, draw: int, seed: int) -> LabelShare:
     """The share's rows among the training films; raises SistaError where it has no film with any finding."""
     train = films.of("train")
