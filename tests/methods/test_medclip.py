@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
+from sista.methods import require_teacher
+from sista.training.pretrain import pretrain
 
 from .samples import cosines, cross_entropy, finite_in_bf16, learner, result, small_batch, step
 
@@ -36,11 +37,17 @@ def test_sharp_targets_of_unlike_studies_are_clip(corpus_path):
     torch.testing.assert_close(ours.loss, clip.loss, rtol=1e-6, atol=0)
 
 
-def test_a_teacher_without_labels_is_refused(corpus_path):
-    corpus = Corpus.open(corpus_path)
-    with pytest.raises(SistaError, match=r"teacher 'tfidf' tells none.*--teacher labels"):
-        learner("medclip", cutoff=corpus.teacher("tfidf"))
-    learner("medclip", cutoff=corpus.teacher("labels"))
+def test_a_teacher_without_labels_is_refused_before_anything_is_written(corpus_path, tmp_path):
+    for teacher in ("tfidf", "hf:somewhere/bert"):
+        with pytest.raises(SistaError, match=rf"'medclip' can do nothing with teacher '{teacher}'; give one of labels, rules, oracle"):
+            pretrain(corpus_path, tmp_path / "run", method="medclip", teacher=teacher)
+    assert not (tmp_path / "run").exists()
+    for teacher in ("labels", "rules", "oracle"):
+        require_teacher("medclip", teacher)
+    require_teacher("clip", "tfidf")
+
+
+def test_a_label_temperature_of_nothing_is_refused():
     with pytest.raises(SistaError, match="above zero"):
         learner("medclip", label_temperature=0.0)
 

@@ -26,12 +26,6 @@ def test_a_few_steps(corpus_path, tmp_path, method):
         assert name in summary["last"]
 
 
-def test_medclip_refuses_a_teacher_without_labels_before_anything_is_written(corpus_path, tmp_path):
-    with pytest.raises(SistaError, match="--teacher labels"):
-        pretrain(corpus_path, tmp_path / "run", method="medclip", optimizer=OptimizerSettings(batch_size=24))
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [

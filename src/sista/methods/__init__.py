@@ -41,6 +41,13 @@ def settings_of(name: str, given: dict[str, Any]) -> Any:
     return make_settings(_class(name).Settings, given, name)
 
 
+def require_teacher(name: str, teacher: str) -> None:
+    """`SistaError` when the method `name` can do nothing with the report similarity of `teacher`, as MedCLIP without labels."""
+    usable = _class(name).teachers
+    if usable and teacher not in usable:
+        raise SistaError(f"method {name!r} can do nothing with teacher {teacher!r}; give one of {', '.join(usable)}")
+
+
 def make_method(name: str, encoder: DualEncoder, cutoff: Cutoff, settings: Any) -> Method:
     """The method `name` around `encoder`, with the settings of `settings_of`.
 

@@ -11,8 +11,6 @@ from sista.methods.method import Cutoff
 from sista.models.dual_encoder import DualEncoder
 from sista.objectives.instance_alignment import InstanceAlignment
 
-LABEL_TEACHERS = ("labels", "rules", "oracle")
-
 
 @dataclass(frozen=True)
 class MedclipSettings:
@@ -32,23 +30,18 @@ class MedclipSettings:
 class Medclip(InstanceMethod):
     """The semantic matching loss: Y = softmax_j( cos(l_i, l_j) / T_l ), L = 1/2 ( CE(Y, v->t) + CE(Y, t->v) ) (arXiv 2210.10163).
 
-    l are multi-hot vectors of findings, so the run needs a teacher of labels; `SistaError` where it is known to be another. Differences:
-    the paper mixes films and sentences that have no partner, and matches them by labels alone, here batches are of pairs; its labels are
-    CheXpert's 14, ours have places as well. Report and film of one study, and equal reports, count as cosine 1. Inferred, for
-    the paper was not at hand: a cosine with T_l = 1, which makes nearly flat targets.
+    l are multi-hot vectors of findings, so the run needs a teacher of labels. Differences: the paper mixes films and sentences that have
+    no partner, and matches them by labels alone, here batches are of pairs; its labels are CheXpert's 14, ours have places as well. Report
+    and film of one study, and equal reports, count as cosine 1. Inferred, for the paper was not at hand: a cosine with T_l = 1, which
+    makes nearly flat targets.
     """
 
     Settings: ClassVar[type] = MedclipSettings
     settings: MedclipSettings
+    teachers: ClassVar[tuple[str, ...]] = ("labels", "rules", "oracle")
 
     def __init__(self, encoder: DualEncoder, settings: MedclipSettings, cutoff: Cutoff) -> None:
         super().__init__(encoder, settings)
-        teacher = getattr(cutoff, "name", None)
-        if teacher is not None and teacher not in LABEL_TEACHERS:
-            raise SistaError(
-                f"method 'medclip' matches films and reports by their findings, and teacher {teacher!r} tells none: "
-                "give --teacher labels (of the corpus), rules (from the reports) or oracle (a phantom's truth)"
-            )
         if settings.label_temperature <= 0:
             raise SistaError(f"medclip: label_temperature is {settings.label_temperature:g}; it must be above zero")
         self.instance = InstanceAlignment(

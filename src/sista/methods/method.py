@@ -28,9 +28,13 @@ class StepResult:
 
 
 class Method(nn.Module):
-    """Base of the methods. A subclass has a frozen dataclass `Settings`, and `forward`."""
+    """Base of the methods. A subclass has a frozen dataclass `Settings`, and `forward`.
+
+    Its `teachers` are those whose similarity of reports it can use; without any named, all.
+    """
 
     Settings: ClassVar[type] = type(None)
+    teachers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, encoder: DualEncoder, settings: Any) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import read_json, write_json
 from sista.errors import SistaError
-from sista.methods import make_method, settings_of
+from sista.methods import make_method, require_teacher, settings_of
 from sista.methods.method import Method
 from sista.models.checkpoint import save_pretrained
 from sista.models.dual_encoder import DualEncoder
@@ -68,6 +68,7 @@ def pretrain(
     """
     data, out = Path(data), Path(out)
     chosen = settings_of(method, settings or {})
+    require_teacher(method, teacher)
     corpus = Corpus.open(data)
     _check(corpus, optimizer)
     _check_ranges(optimizer, augment, run, chosen)

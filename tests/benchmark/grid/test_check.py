@@ -21,6 +21,7 @@ from .inputs import TINY, TRIALS, VALID, write
         ({"tasks": {"zeroshot": {"data": "main", "metrics": "auroc"}}}, r"metrics of task 'zeroshot' must be a list of names, not 'auroc'"),
         ({"methods": {"clop": {}}}, r"unknown method 'clop'"),
         ({"methods": {"sista": {"settings": {"sigmaa": 1}}}}, r"no setting 'sigmaa'"),
+        ({"methods": {"clip": {}, "medclip": {}}}, r"'medclip' can do nothing with teacher 'tfidf'; give one of labels, rules, oracle"),
         ({"methods": {"clip": {"teacher": "ruls"}}}, r"'clip' has teacher 'ruls': did you mean 'rules'"),
         ({"pretrain": {**TINY["pretrain"], "settings": {"token_weight": 1.0}}}, r"no setting 'token_weight'"),
         ({"pretrain": {**TINY["pretrain"], "method": "sista"}}, r"methods are named under `methods`, leave it out"),

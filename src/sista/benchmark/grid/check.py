@@ -136,9 +136,9 @@ def _check_tuning(grid: Grid) -> None:
 def _resolved(grid: Grid, encoder: str, name: str, trial: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a method, or a trial of it, comes to with an encoder: the method, all of its settings, teacher and optimizer.
 
-    SistaError for a setting that the method does not have, and for a teacher that there is not.
+    SistaError for a setting that the method does not have, and for a teacher that there is not or that the method cannot use.
     """
-    from sista.methods import settings_of
+    from sista.methods import require_teacher, settings_of
     from sista.training.settings import OptimizerSettings
 
     under = merged(grid.pretrain, grid.encoders[encoder] or {})
@@ -147,6 +147,7 @@ def _resolved(grid: Grid, encoder: str, name: str, trial: Mapping[str, Any]) -> 
     teacher = arguments.get("teacher", "tfidf")
     if not str(teacher).startswith("hf:") and teacher not in TEACHERS:
         raise SistaError(f"{name!r} has teacher {teacher!r}: {nearest(str(teacher), [*TEACHERS, 'hf:MODEL'])}")
+    require_teacher(method, teacher)
     defaults = {field.name: field.default for field in fields(OptimizerSettings)}
     optimizer = {**defaults, **arguments.get("optimizer", {})}  # a key that there is not is told with the arguments of the command
     return method, settings_of(method, dict(arguments.get("settings") or {})), teacher, optimizer
