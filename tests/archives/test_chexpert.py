@@ -80,6 +80,13 @@ def test_labels_other_than_the_release_has_are_refused(release: Path) -> None:
         CheXpert(release)
 
 
+def test_another_table_is_not_ignored(release: Path) -> None:
+    other = text(release / "train_visualCheXbert.csv", HEADER + row("C/train/patient1/study1/v.jpg", labels="Edema=1.0"))
+    with pytest.raises(SistaError, match=r"train_visualCheXbert\.csv: would not be read; give its folder, where train\.csv and valid\.csv"):
+        CheXpert(other)
+    assert len(CheXpert(release / "train.csv")) == len(CheXpert(release))
+
+
 def test_one_table_is_enough_and_none_is_an_error(release: Path) -> None:
     (release / "train.csv").unlink()
     assert len(CheXpert(release)) == 1

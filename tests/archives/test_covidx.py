@@ -62,6 +62,12 @@ def test_two_classes_with_commas_and_a_header(tmp_path: Path) -> None:
     assert archive[2].scanner is None
 
 
+def test_label_files_may_be_gzipped(tmp_path: Path) -> None:
+    text(tmp_path / "train.txt.gz", "\ufeff1 a.png positive cohen\n")
+    text(tmp_path / "test.txt.gz", "2 b.png negative cohen\n")
+    assert Covidx(tmp_path).counts()["positives"] == {"train": {"negative": 0, "positive": 1}, "test": {"negative": 1, "positive": 0}}
+
+
 def test_label_files_of_two_releases_do_not_mix(tmp_path: Path) -> None:
     text(tmp_path / "train.txt", "1 a.png pneumonia cohen\n")
     text(tmp_path / "test.txt", "2 b.png positive cohen\n")

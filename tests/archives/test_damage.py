@@ -49,6 +49,7 @@ CASES: dict[str, tuple[Callable[[Path], Release], dict[str, str]]] = {
     "rsna": (Rsna, {"stage_2_train_labels.csv": test_rsna.TABLE}),
     "siim": (lambda root: Siim(root, film_size=8), {"train-rle.csv": test_siim.TABLE}),
     "vindr": (VinDr, {"train.csv": test_vindr.KAGGLE}),
+    "vindr of physionet": (VinDr, test_vindr.PHYSIONET),
 }
 
 
@@ -56,14 +57,14 @@ CASES: dict[str, tuple[Callable[[Path], Release], dict[str, str]]] = {
 @pytest.mark.filterwarnings("error")
 def test_damaged_tables_never_crash_a_reader(name: str, tmp_path: Path) -> None:
     read, files = CASES[name]
-    outcomes = set()
+    outcomes = []
     for seed in range(MUTATIONS):
         draw = random.Random(f"{name} {seed}")
         chosen = draw.choice(sorted(files))
         for file, content in files.items():
             path, data = text(tmp_path / file, content), content.encode()
             if file == chosen:
-                for _ in range(draw.randint(1, 3)):
+                for _ in range(draw.randint(1, 3) if seed else 0):  # the first as it is
                     place = draw.randrange(len(data) + 1)
                     data = data[:place] + draw.choice(SIGNS) + data[place + draw.randint(0, 3) :]
                 path.write_bytes(data)
@@ -71,8 +72,8 @@ def test_damaged_tables_never_crash_a_reader(name: str, tmp_path: Path) -> None:
             archive = read(tmp_path)
             refusals(archive)
             repr(archive)
-            outcomes.add("read")
+            outcomes.append("read")
         except SistaError as error:
-            outcomes.add("named" if str(tmp_path) in str(error) else str(error))
-    assert outcomes <= {"read", "named"}
-    assert "read" in outcomes or name == "openi"  # a few bytes break most XML
+            outcomes.append("named" if str(tmp_path) in str(error) else str(error))
+    assert set(outcomes) <= {"read", "named"}
+    assert outcomes[0] == "read"

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from sista.archives.build import build
 from sista.archives.nih import Nih
+from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 from tests.archives.miniature import film, real, refusals, same_after_pickling, text
 
@@ -86,6 +89,23 @@ def test_counts_and_refusals(release: Path) -> None:
     assert reasons[4].startswith("no such file: ")
     assert set(reasons) == {3, 4}
     same_after_pickling(archive)
+
+
+def test_lists_may_be_gzipped_and_have_a_byte_order_mark(release: Path) -> None:
+    plain = Nih(release, valid_fraction=0.0)
+    (release / "train_val_list.txt").unlink()
+    text(release / "train_val_list.txt.gz", "\ufeff00000001_000.png\n00000001_001.png\n00000004_000.png\n")
+    assert Nih(release, valid_fraction=0.0).counts() == plain.counts()
+
+
+def test_boxes_fit_smaller_copies_of_the_films(release: Path) -> None:
+    film(release / "images_012/00000002_000.png", 256, 256)
+    film(release / "images_001/images/00000001_001.png", 1024, 1024)
+    build(Nih(release), release / "corpus", size=128, progress=False)
+    corpus = Corpus.open(release / "corpus")
+    boxes = {region.finding: region for row in range(len(corpus)) for region in corpus.regions(row)}
+    found = [(one.x, one.y, one.width, one.height) for one in (boxes["Infiltration"], boxes["Cardiomegaly"])]
+    assert np.allclose(found, np.array([(225.08, 547.01, 86.5, 79.25), (10, 20, 30, 40)]) / 8)
 
 
 def test_valid_is_drawn_by_patient(release: Path) -> None:

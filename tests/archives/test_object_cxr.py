@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sista.archives.object_cxr import ObjectCxr
+from sista.errors import SistaError
 from tests.archives.miniature import film, refusals, same_after_pickling, text
 from tests.archives.test_drawings import slow_mask
 
@@ -36,6 +37,12 @@ def test_boxes_and_masks_are_exact(release: Path) -> None:
     assert np.array_equal(polygon.mask, slow_mask(read_drawings("2 4 4 20 4 20 15 5 12")[0], 20, 24))
     assert study.labels == {"Foreign object": 1.0}
     assert ObjectCxr(release, masks=False)[0].films[0].regions[0].mask is None
+
+
+def test_another_table_is_not_ignored(release: Path) -> None:
+    with pytest.raises(SistaError, match=r"labels\.csv: would not be read; give its folder, where train\.csv and dev\.csv and test\.csv"):
+        ObjectCxr(text(release / "labels.csv", "image_name,annotation\n1.jpg,\n"))
+    assert len(ObjectCxr(release / "train.csv")) == len(ObjectCxr(release))
 
 
 def test_splits_counts_and_refusals(release: Path) -> None:

@@ -75,6 +75,26 @@ def test_studies_have_sections_films_views_and_labels(folder: Path) -> None:
     same_after_pickling(archive)
 
 
+def test_the_dicom_release_has_a_folder_per_report(folder: Path) -> None:
+    film(folder / "dcm" / "2" / "2_IM-0001-3001.dcm")
+    film(folder / "dcm" / "10" / "10_IM-0002-1001.dcm")
+    archive = OpenI(folder, folder / "dcm")
+    assert archive[0].films[0].source == folder / "dcm" / "2" / "2_IM-0001-3001.dcm"
+    assert archive[3].films[0].source == folder / "dcm" / "10" / "10_IM-0002-1001.dcm"
+
+
+def test_ids_that_name_their_report_twice_are_found_in_the_copy_of_kaggle(tmp_path: Path) -> None:
+    text(tmp_path / "1.xml", report(1, FULL, images="CXR1_1_IM-0001-3001 CXR1_1_IM-0001-4001"))
+    film(tmp_path / "1_IM-0001-3001.dcm.png")
+    film(tmp_path / "1_IM-0001-4001.dcm.png")
+    table = text(tmp_path / "p.csv", "uid,filename,projection\n1,1_IM-0001-3001.dcm.png,Lateral\n1,1_IM-0001-4001.dcm.png,Frontal\n")
+    films = OpenI(tmp_path, tmp_path, projections=table)[0].films
+    assert [(one.source.name, one.view) for one in films if isinstance(one.source, Path)] == [
+        ("1_IM-0001-3001.dcm.png", "LATERAL"),
+        ("1_IM-0001-4001.dcm.png", ""),
+    ]
+
+
 def test_a_comparison_alone_is_no_text_to_train_on(folder: Path) -> None:
     archive = OpenI(folder, text_only=True)
     assert archive.without_text == ["CXR3"]

@@ -6,9 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sista.archives.release import Release, RowGroups, read_columns
+from sista.archives.release import Release, RowGroups, read_columns, read_text
 from sista.errors import SistaError
 from tests.archives.miniature import text
+
+
+class Counted(Release):
+    name = "counted"
+
+    def counts(self) -> dict[str, object]:
+        return {}
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz"])
@@ -30,6 +37,8 @@ def test_columns_come_under_our_names_whatever_the_header_looks_like(tmp_path: P
         ("image,label\na,yes\n", ["cannot be read", "yes"]),
         ("", ["cannot be read"]),
         ('image,label\n"a,1\n', ["cannot be read"]),
+        ("image,label\na,1\n\nb\n", ["line 4: 1 fields, its header has 2"]),
+        ("image,label\na,1,0 1 1\n", ["line 2: 3 fields, its header has 2"]),
     ],
 )
 def test_a_table_that_is_not_as_released_is_named(tmp_path: Path, content: str, words: list[str]) -> None:
@@ -38,6 +47,39 @@ def test_a_table_that_is_not_as_released_is_named(tmp_path: Path, content: str, 
         read_columns(path, {"image": "image"}, {"label": "label"})
     assert str(path) in str(caught.value)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_ends_without_a_name_may_be_missing_and_empty_ones_too_many(tmp_path: Path) -> None:
+    path = text(tmp_path / "table.csv", "image,label,,\na,1\nb,2,,\n\nc,3,,,,\n")  # as NIH's list of boxes
+    assert read_columns(path, {"image": "image"}, {"label": "label"})["label"].tolist() == [1, 2, 3]
+
+
+def test_a_long_field_is_no_damage(tmp_path: Path) -> None:
+    path = text(tmp_path / "table.csv", "image,code\na," + "1 " * 2**17 + "\n")
+    assert len(read_columns(path, {"code": "code"})["code"][0]) == 2**18 - 1
+
+
+def test_two_tables_of_one_name_both_count(tmp_path: Path) -> None:
+    one, other = text(tmp_path / "a" / "list.txt", "1"), text(tmp_path / "b" / "list.txt", "2")
+
+    def described() -> dict[str, object]:
+        release = Counted(tmp_path)
+        for path in (one, other, one):
+            release.find(root=path)
+        return release.describe()
+
+    before = described()
+    assert len(before["tables"]) == 2
+    text(other, "3")
+    assert described() != before
+
+
+def test_a_text_may_be_gzipped_and_have_a_byte_order_mark(tmp_path: Path) -> None:
+    for name in ("list.txt", "list.txt.gz"):
+        assert read_text(text(tmp_path / name, "\ufeffa\nb\n")) == "a\nb\n"
+    (tmp_path / "list.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(SistaError, match=r"list\.txt: not UTF-8 text .* download it again"):
+        read_text(tmp_path / "list.txt")
 
 
 def test_a_damaged_gzip_is_named(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """A miniature of the RSNA release."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from sista.archives.rsna import Rsna
+from sista.archives.rsna import MAPPING, Rsna
 from sista.errors import SistaError
 from tests.archives.miniature import film, refusals, same_after_pickling, text
 
@@ -28,7 +29,7 @@ def release(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_patient_has_one_study_with_all_its_boxes(release: Path) -> None:
+def test_a_film_has_one_study_with_all_its_boxes(release: Path) -> None:
     archive = Rsna(release)
     healthy, boxed, boxless = archive[0], archive[1], archive[2]
     assert healthy.labels == {"Pneumonia": 0.0}
@@ -48,6 +49,21 @@ def test_counts_and_refusals(release: Path) -> None:
     assert counts["left_out"] == {"repeated row": 2, "box without numbers": 1, "box of a negative row": 0}
     assert refusals(archive) == {4: f"no such file: {release / 'stage_2_train_images' / 'e.dcm'}"}
     same_after_pickling(archive)
+
+
+def test_with_the_mapping_the_subject_is_the_patient_of_the_nih(release: Path) -> None:
+    without = Rsna(release).counts()
+    assert (without["subjects"], without["films_of_unknown_patient"]) == (5, 5)
+    mapping = [{"subset_img_id": one, "img_id": f"0000000{of}_00{one}.png"} for one, of in zip("abcd", "1121", strict=True)]
+    text(release / MAPPING, json.dumps(mapping))
+    archive = Rsna(release)
+    assert [archive[index].subject_id for index in range(4)] == ["nih_00000001", "nih_00000001", "nih_00000002", "nih_00000001"]
+    assert (archive.counts()["subjects"], archive.counts()["films_of_unknown_patient"]) == (3, 1)  # of e nothing is known
+    same_after_pickling(archive)
+    for damaged in ("[1]", "{}x", '[{"img_id": "1_2.png"}]'):
+        text(release / MAPPING, damaged)
+        with pytest.raises(SistaError, match=rf"{MAPPING}: expected a list of objects with subset_img_id and img_id"):
+            Rsna(release)
 
 
 def test_the_table_alone_can_be_counted(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sista.archives.build import build
 from sista.archives.siim import Siim
+from sista.corpus.corpus import Corpus
 from tests.archives.miniature import film, refusals, same_after_pickling, text
 
 ONE, TWO, THREE, FOUR, FIVE = (f"1.2.276.0.7230010.3.1.4.{number}" for number in range(1, 6))
@@ -61,6 +63,29 @@ def test_counts_and_refusals(release: Path) -> None:
     assert reasons[4].startswith("no such file: ")
     assert set(reasons) == {2, 4}
     same_after_pickling(archive)
+
+
+def test_a_mask_is_not_taken_for_the_film(release: Path) -> None:
+    for folder in ("png", "mask"):
+        film(release / folder / f"{ONE}.png")
+        film(release / folder / f"{FIVE}.png")
+    archive = Siim(release, film_size=8)
+    assert archive[0].films[0].source == release / "dicom-images-train/study0/series0" / f"{ONE}.dcm"
+    assert (
+        refusals(archive)[4]
+        == f"several files of one film: mask/{FIVE}.png and png/{FIVE}.png below {release}; give images=, the folder of the films"
+    )
+    assert Siim(release, images=release / "png", film_size=8)[4].films[0].source == release / "png" / f"{FIVE}.png"
+
+
+def test_a_smaller_copy_of_a_film_keeps_its_box_on_its_mask(tmp_path: Path) -> None:
+    text(tmp_path / "train-rle.csv", f"ImageId,EncodedPixels\n{ONE},{32 * 64 + 16} 16 48 16\n")  # columns 32 and 33 of 64, rows 16 to 31
+    film(tmp_path / f"{ONE}.png", 32, 32)
+    build(Siim(tmp_path, film_size=64), tmp_path / "corpus", size=32, progress=False)
+    (region,) = Corpus.open(tmp_path / "corpus").regions(0)
+    assert (region.x, region.y, region.width, region.height) == (16, 8, 1, 8)
+    assert region.mask is not None
+    assert np.argwhere(region.mask).tolist() == [[row, 16] for row in range(8, 16)]
 
 
 def test_absolute_codes_and_a_header_without_space(tmp_path: Path) -> None:

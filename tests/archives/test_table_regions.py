@@ -46,8 +46,8 @@ def table(tmp_path: Path) -> Path:
 def test_masks_and_boxes(table: Path) -> None:
     archive = Table(table, label_columns=["opacity"], masks={"lung": "lung mask"}, boxes=table.parent / "boxes.csv")
     regions = [archive[i].films[0].regions for i in range(4)]
-    for lung in (regions[0][0], regions[1][0]):
-        assert (lung.finding, lung.x, lung.y, lung.width, lung.height) == ("lung", 50, 20, 30, 20)
+    drawn = [(lung.finding, lung.x, lung.y, lung.width, lung.height) for lung in (regions[0][0], regions[1][0])]
+    assert drawn == [("lung", 50, 20, 30, 20), ("lung", 25, 10, 15, 10)]  # in pixels of each one's mask
     assert regions[0][0].mask is not None
     assert regions[0][0].mask.sum() == 600
     assert [(r.finding, r.x, r.y, r.width, r.height) for r in regions[0][1:]] == [("opacity", 10, 20, 30, 40), ("opacity", 50, 5, 9.5, 10)]
@@ -70,6 +70,20 @@ def test_they_reach_a_corpus(table: Path, tmp_path: Path) -> None:
         assert lung.mask is not None
         assert lung.mask[10 + 5 : 20 + 5, 25:40].mean() > 0.95  # 50 x 40 px in the middle of a square of 50
         assert lung.mask.sum() == pytest.approx(150, abs=15)
+        assert (lung.x, lung.y, lung.width, lung.height) == (25, 10 + 5, 15, 10)
+
+
+def test_the_box_of_a_mask_fits_a_dicom_too(tmp_path: Path) -> None:
+    dicom_made = pytest.importorskip("tests.corpus.dicom_made")
+    (tmp_path / "a.dcm").write_bytes(dicom_made.to_bytes(dicom_made.dataset(dicom_made.film(12, height=160, width=200), 12)))
+    mask = np.zeros((80, 100), np.uint8)
+    mask[20:40, 50:80] = 255
+    Image.fromarray(mask).save(tmp_path / "a.png")
+    (tmp_path / "films.csv").write_text("image,lung\na.dcm,a.png\n")
+    (tmp_path / "boxes.csv").write_text("image,label,x,y,width,height\na.dcm ,other,100,40,60,40\n")
+    build(Table(tmp_path / "films.csv", masks={"lung": "lung"}, boxes=tmp_path / "boxes.csv"), tmp_path / "corpus", size=50, progress=False)
+    for region in Corpus.open(tmp_path / "corpus").regions(0):
+        assert (region.x, region.y, region.width, region.height) == (25, 10 + 5, 15, 10)
 
 
 def test_a_mask_that_is_missing_or_damaged_leaves_the_film_out(table: Path) -> None:
@@ -95,7 +109,8 @@ def test_a_mask_that_nothing_of_is_bright_enough_is_not_taken_for_empty(table: P
     ("text", "message"),
     [
         ("image,label,x,y,w,height\na.png,o,1,1,1,1\n", "no column 'width'"),
-        ("image,label,x,y,width,height\na.png,o,1,1,0,1\n", r"row 2: x, y, width, height \[1.0, 1.0, 0.0, 1.0\] are no box"),
+        ("image,label,x,y,width,height\na.png,o,1,1,0,1\n", r"row 2: x, y, width, height '1', '1', '0', '1' are no box"),
+        ('image,label,x,y,width,height\na.png,o,"10,5",none,n/a,?\n', r"row 2: x, y, width, height '10,5', 'none', 'n/a', '\?' are no box"),
         ("image,label,x,y,width,height\na.png,o,1,1,,1\n", "row 2"),
         ("image,label,x,y,width,height\nz.png,o,1,1,1,1\n", r"no image of it, such as 'z\.png'"),
     ],

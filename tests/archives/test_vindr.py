@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from sista.archives.build import build
 from sista.archives.vindr import VinDr
+from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 from tests.archives.miniature import film, refusals, same_after_pickling, text
 
@@ -21,6 +23,15 @@ c,No finding,14,R1,,,,
 c,No finding,14,R2,,,,
 c,No finding,14,R3,,,,
 """
+PHYSIONET = {
+    "annotations/annotations_train.csv": ("image_id,rad_id,class_name,x_min,y_min,x_max,y_max\na,R1,Edema,1,2,5,9\na,R2,Edema,1,2,6,9\n"),
+    "annotations/annotations_test.csv": "image_id,class_name,x_min,y_min,x_max,y_max\nt,Edema,3,4,5,6\nu,No finding,,,,\n",
+    "annotations/image_labels_train.csv": (
+        "image_id,rad_ID,Edema,Pneumonia,Other diseases,No finding\n"
+        "a,R1,1,0,1,0\na,R2,1,0,1,0\na,R3,0,0,0,1\nb,R1,0,0,0,1\nb,R2,0,0,0,1\nb,R3,0,1,0,0\n"
+    ),
+    "annotations/image_labels_test.csv": "image_id,Edema,Pneumonia,Other disease,No finding\nt,1,0,1,0\nu,0,0,0,1\n",
+}
 
 
 @pytest.fixture
@@ -56,12 +67,8 @@ def test_counts_and_refusals(kaggle: Path) -> None:
 
 
 def test_physionet_has_a_test_set_and_global_labels(tmp_path: Path) -> None:
-    folder = tmp_path / "annotations"
-    text(folder / "annotations_train.csv", "image_id,rad_id,class_name,x_min,y_min,x_max,y_max\na,R1,Edema,1,2,5,9\na,R2,Edema,1,2,6,9\n")
-    text(folder / "annotations_test.csv", "image_id,class_name,x_min,y_min,x_max,y_max\nt,Edema,3,4,5,6\nu,No finding,,,,\n")
-    labels = "a,R1,1,0,1,0\na,R2,1,0,1,0\na,R3,0,0,0,1\nb,R1,0,0,0,1\nb,R2,0,0,0,1\nb,R3,0,1,0,0\n"
-    text(folder / "image_labels_train.csv", "image_id,rad_ID,Edema,Pneumonia,Other diseases,No finding\n" + labels)
-    text(folder / "image_labels_test.csv", "image_id,Edema,Pneumonia,Other disease,No finding\nt,1,0,1,0\nu,0,0,0,1\n")
+    for name, content in PHYSIONET.items():
+        text(tmp_path / name, content)
     for name in ("train/a", "train/b", "test/t", "test/u"):
         film(tmp_path / f"{name}.dicom")
     archive = VinDr(tmp_path)
@@ -77,6 +84,26 @@ def test_physionet_has_a_test_set_and_global_labels(tmp_path: Path) -> None:
     assert votes["u"]["readers"] == 1
     assert archive.counts()["films_per_readers"] == {"1": 2, "3": 2}
     same_after_pickling(archive)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"image_id,caf\xe9\n"])
+def test_a_damaged_table_of_labels_is_named(tmp_path: Path, damaged: bytes) -> None:
+    for name, content in PHYSIONET.items():
+        text(tmp_path / name, content)
+    (tmp_path / "annotations/image_labels_train.csv").write_bytes(damaged)
+    with pytest.raises(SistaError, match=r"image_labels_train\.csv: .*download it again"):
+        VinDr(tmp_path)
+
+
+def test_boxes_on_a_smaller_copy_of_unknown_size_leave_the_film_out(kaggle: Path) -> None:
+    film(kaggle / "train/b.png", 512, 512)
+    (kaggle / "train/b.dicom").unlink()
+    (kaggle / "train/a.dicom").unlink()
+    film(kaggle / "train/a.png")
+    film(kaggle / "train/c.png")
+    build(VinDr(kaggle), kaggle / "corpus", size=32, progress=False)
+    assert len(Corpus.open(kaggle / "corpus")) == 2
+    assert "box outside the film: " in (kaggle / "corpus/left_out.csv").read_text()
 
 
 def test_an_unknown_class_is_named(kaggle: Path) -> None:

@@ -70,6 +70,7 @@ class CheXpert(Release):
 
     def __init__(self, root: Path, images: Path | None = None) -> None:
         super().__init__(root)
+        self.require_folder_or("train.csv", "valid.csv")
         self.images = Path(images) if images is not None else self.root if self.root.is_dir() else self.root.parent
         found = {split: self.find_or_none(f"{split}.csv") for split in ("train", "valid")}
         if not any(found.values()):

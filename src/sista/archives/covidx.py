@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sista.archives.release import Release, existing
+from sista.archives.release import Release, existing, read_text
 from sista.corpus.study import SPLITS, Film, Study, StudyRefused
 from sista.errors import SistaError
 
@@ -127,7 +127,7 @@ class Covidx(Release):
 def _read_list(path: Path) -> pd.DataFrame:
     """patient, file, label (lower case) and source of each line; the class is found from the end, for file names may hold spaces."""
     rows = []
-    for number, line in enumerate(_text_of(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         fields = [field.strip() for field in line.split(",")] if "," in line else line.split()
         if not line.strip():
             continue
@@ -145,10 +145,3 @@ def _read_list(path: Path) -> pd.DataFrame:
         raise SistaError(f"{path}: no line with a film; expected `patient file class source`")
     frame = pd.DataFrame(rows, columns=["patient", "file", "label", "source"])
     return frame.astype("string[pyarrow]")
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
-        raise SistaError(f"{path}: not a readable text file ({error}); download it again") from None

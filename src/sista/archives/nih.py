@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sista.archives.release import Release, RowGroups, existing, read_columns
+from sista.archives.release import Release, RowGroups, existing, read_columns, read_text
 from sista.corpus.splits import split_of
 from sista.corpus.study import SPLITS, Film, Region, Study, StudyRefused
 from sista.errors import SistaError
@@ -31,11 +31,13 @@ FINDINGS = (
     "Hernia",
 )
 _BOX_NAMES = {"Infiltrate": "Infiltration"}  # the box list's word for it
+_CANVAS = (1024, 1024)  # pixels of the released films, on which the boxes were drawn
 _OLDEST = 120  # years; the 2017 table holds some typing errors of up to 414
 
 
 class Nih(Release):
-    """One film per study, labels 1 and 0 for the fourteen findings, boxes in pixels of the 1,024 px PNG.
+    """One film per study, labels 1 and 0 for the fourteen findings, boxes in pixels of the 1,024 px PNG, also where the films are
+    smaller copies.
 
     Read: `Data_Entry_2017_v2020.csv` or `Data_Entry_2017.csv` (both headers, also .gz), `BBox_List_2017.csv` and the official
     `train_val_list.txt` and `test_list.txt` where they are there; PNG films in one folder or in images_001 ... images_012.
@@ -91,7 +93,7 @@ class Nih(Release):
         regions = []
         for place in self._boxes_of.get(index, ()):
             box = self._boxes.iloc[place]
-            regions.append(Region(box["finding"], box["x"], box["y"], box["width"], box["height"]))
+            regions.append(Region(box["finding"], box["x"], box["y"], box["width"], box["height"], canvas=_CANVAS))
         path = self._path_of(str(row["image"]))
         findings = self._findings[self._combination[index]]
         prior = self._prior[index]
@@ -140,7 +142,7 @@ class Nih(Release):
             return None
         if None in files:
             raise SistaError(f"{self.root}: only one of train_val_list.txt and test_list.txt is there; put both there, or neither")
-        train, test = (pd.Index(path.read_text(encoding="utf-8", errors="replace").split()) for path in files if path is not None)
+        train, test = (pd.Index(read_text(path).split()) for path in files if path is not None)
         if both := sorted(train.intersection(test)):
             raise SistaError(f"{self.root}: {len(both)} image(s) in both official lists ({', '.join(both[:3])}); download them again")
         fractions = (1 - valid_fraction, valid_fraction, 0.0)

@@ -39,6 +39,7 @@ class ObjectCxr(Release):
 
     def __init__(self, root: Path, masks: bool = True) -> None:
         super().__init__(root, masks=masks)
+        self.require_folder_or(*(f"{part}.csv" for part in _PARTS))
         self._masks = masks
         found = {part: self.find_or_none(f"{part}.csv") for part in _PARTS}
         if not any(found.values()):

@@ -138,8 +138,9 @@ class OpenI(Release):
 
     def _path_of(self, image: str) -> Path:
         assert self.images is not None
-        number = image.removeprefix("CXR")
-        names = (f"{image}.png", f"{image}.dcm", f"{number}.dcm.png", f"{number}.png", f"{image}.jpg")
+        number = _key(image)
+        in_folder = f"{number.partition('_')[0]}/{number}.dcm"  # as NLMCXR_dcm.tgz has them, a folder per report
+        names = (f"{image}.png", f"{image}.dcm", f"{number}.dcm.png", f"{number}.png", f"{number}.dcm", in_folder, f"{image}.jpg")
         return next((self.images / name for name in names if (self.images / name).is_file()), self.images / names[0])
 
 
@@ -164,8 +165,8 @@ def _read_report(name: str, data: bytes) -> OpenIReport:
 
 
 def _key(image: str) -> str:
-    """CXR1_1_IM-0001-3001 and 1_IM-0001-3001.dcm.png are the same film: what follows the report's number counts."""
-    return re.sub(r"^CXR|(?:\.dcm)?\.(?:png|jpg|dcm)$", "", image)
+    """CXR2_IM-0652-1001, CXR1_1_IM-0001-3001 and 1_IM-0001-3001.dcm.png by the name that all copies share: 2_IM-0652-1001 and the like."""
+    return re.sub(r"^CXR(?:\d+_(?=\d+_IM))?|(?:\.dcm)?\.(?:png|jpg|dcm)$", "", image)
 
 
 def _number(study: str) -> tuple[int, str]:

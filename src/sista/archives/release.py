@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ from sista.corpus.study import Film, StudyRefused
 from sista.errors import SistaError, nearest
 
 Names = str | Sequence[str]
+_DAMAGE = (ValueError, OSError, EOFError, zlib.error, csv.Error, pd.errors.ParserError)
 
 
 class Release:
@@ -31,6 +34,7 @@ class Release:
         self.root = Path(root)
         self._settings = settings
         self._tables: dict[str, str] = {}
+        self._noted_as: dict[Path, str] = {}
 
     def counts(self) -> dict[str, Any]:
         """What was read (rows, studies, subjects, films, positives, boxes) and, under `left_out`, what was not, by reason."""
@@ -70,10 +74,17 @@ class Release:
                     return self._noted(path)
         return None
 
+    def require_folder_or(self, *names: str) -> None:
+        """SistaError for a `root` that is a file of none of these names (also with .gz): another table than those that would be read."""
+        if self.root.is_file() and self.root.name.removesuffix(".gz") not in names:
+            raise SistaError(f"{self.root}: would not be read; give its folder, where {' and '.join(names)} are read")
+
     def _noted(self, path: Path) -> Path:
-        if path.name not in self._tables:
+        if path not in self._noted_as:
+            again = sum(other.name == path.name for other in self._noted_as)
+            self._noted_as[path] = f"{path.name} ({again + 1})" if again else path.name
             with path.open("rb") as file:
-                self._tables[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+                self._tables[self._noted_as[path]] = hashlib.file_digest(file, "sha256").hexdigest()
         return path
 
 
@@ -89,11 +100,11 @@ def read_columns(
         optional: our names of columns that may be missing; they are then missing in the result too.
 
     Raises:
-        SistaError: the file is empty, damaged or not separated by commas, a column is missing, or a number is none.
+        SistaError: the file is empty, damaged or not separated by commas, a column is missing, a row is cut, or a number is none.
     """
     text, numbers = dict(text or {}), dict(numbers or {})
+    header = read_header(path)
     try:
-        header = list(pd.read_csv(path, nrows=0, index_col=False, encoding="utf-8-sig").columns)
         raw = {str(name).strip(): str(name) for name in reversed(header)}
         ours = {}
         for own, theirs in {**text, **numbers}.items():
@@ -108,15 +119,60 @@ def read_columns(
         frame = pd.read_csv(
             path, usecols=list(ours), dtype=kinds, keep_default_na=False, na_values=empty, index_col=False, encoding="utf-8-sig"
         )
-    except UnicodeDecodeError as error:
-        raise SistaError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); download it again") from None
-    except (ValueError, OSError, EOFError, zlib.error, pd.errors.ParserError) as error:
-        raise SistaError(f"{path}: cannot be read as a table ({str(error).strip() or type(error).__name__}); download it again") from None
+        _check_rows(path)
+    except _DAMAGE as error:
+        raise _unreadable(path, error, "as a table") from None
     frame = frame.rename(columns=ours)
     for own in text:
         if own in frame:
             frame[own] = frame[own].str.strip()
     return frame
+
+
+def read_header(path: Path) -> list[str]:
+    """The names of the columns of a CSV (also .gz), as they stand there; `SistaError` for a file that is empty or damaged."""
+    try:
+        return [str(name) for name in pd.read_csv(path, nrows=0, index_col=False, encoding="utf-8-sig").columns]
+    except _DAMAGE as error:
+        raise _unreadable(path, error, "as a table") from None
+
+
+def read_text(path: Path) -> str:
+    """A text file of UTF-8, also .gz, without its byte order mark; `SistaError` for one that is damaged."""
+    try:
+        with _opened(path) as file:
+            return str(file.read())
+    except _DAMAGE as error:
+        raise _unreadable(path, error, "as text") from None
+
+
+def _opened(path: Path) -> Any:
+    opened = gzip.open if path.suffix == ".gz" else open
+    return opened(path, "rt", encoding="utf-8-sig", newline="")
+
+
+def _check_rows(path: Path) -> None:
+    """SistaError for a row that is cut, or longer than the header; only columns without a name may be missing at its end.
+
+    pandas fills up such rows, or cuts them, without a word, and what is missing could then count as a negative.
+    """
+    longest = csv.field_size_limit(2**24)  # characters; a run-length code or a polygon may exceed the usual 2**17
+    try:
+        with _opened(path) as file:
+            rows = csv.reader(file)
+            header = next(rows)
+            least = max((place + 1 for place, name in enumerate(header) if name.strip()), default=0)
+            for row in rows:
+                if row and (len(row) < least or any(field.strip() for field in row[len(header) :])):
+                    raise SistaError(f"{path}, line {rows.line_num}: {len(row)} fields, its header has {len(header)}; download it again")
+    finally:
+        csv.field_size_limit(longest)
+
+
+def _unreadable(path: Path, error: Exception, what: str) -> SistaError:
+    if isinstance(error, UnicodeDecodeError):
+        return SistaError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); download it again")
+    return SistaError(f"{path}: cannot be read {what} ({str(error).strip() or type(error).__name__}); download it again")
 
 
 class RowGroups:

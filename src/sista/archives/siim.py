@@ -19,7 +19,7 @@ class Siim(Release):
     """One film per study, label Pneumothorax 1 or 0, all rows of a film joined into one mask with its box.
 
     Read: `train-rle.csv` or `stage_2_train.csv` (ImageId, EncodedPixels; spaces around both are ignored), where -1 stands for no
-    pneumothorax; DICOM (or PNG) films anywhere below `images`, called by their ImageId.
+    pneumothorax; DICOM (or PNG) films anywhere below `images`, called by their ImageId; they may be smaller copies.
     Left out: rows that repeat another; the -1 of a film that has a mask too. A mask that cannot be decoded refuses its study. The release
     has neither patient ids nor a split: each film counts as its own subject, and the builder draws the split per film, never per row.
 
@@ -30,7 +30,7 @@ class Siim(Release):
         root: the folder of the table, or the table itself.
         images: the folder below which the films lie; by default that of the table.
         run_length: relative (as released) or absolute (starts counted from 1), see `sista.archives.run_length`.
-        film_size: height and width of the released films in pixels.
+        film_size: height and width in pixels of the films on which the masks were drawn.
     """
 
     name = "siim"
@@ -64,8 +64,13 @@ class Siim(Release):
     def __getitem__(self, index: int) -> Study:
         """Study number `index`, in the order in which films first appear."""
         image = self._films.id_of(index)
-        if image not in self._paths:
+        found = self._paths.get(image)
+        if not found:
             raise StudyRefused(f"no such file: {self.images}/**/{image}.dcm")
+        if len(found) > 1:
+            raise StudyRefused(
+                f"several files of one film: {' and '.join(found)} below {self.images}; give images=, the folder of the films"
+            )
         codes = [str(self._codes.iat[row]) for row in self._films[index] if self._masked[row]]
         regions = []
         if codes:
@@ -76,7 +81,7 @@ class Siim(Release):
                 except ValueError as error:
                     raise StudyRefused(f"unreadable mask: {image} ({error}; run_length is {self._run_length!r})") from None
             regions.append(Region(PNEUMOTHORAX, *mask_box(mask), mask=mask))
-        film = Film(image, self.images / self._paths[image], "", tuple(regions))
+        film = Film(image, self.images / found[0], "", tuple(regions))
         return Study(image, image, "", (film,), {PNEUMOTHORAX: float(bool(codes))})
 
     def counts(self) -> dict[str, Any]:
@@ -96,7 +101,16 @@ class Siim(Release):
         }
 
     @cached_property
-    def _paths(self) -> dict[str, str]:
-        """ImageId -> path below `images`; the release keeps each film in two folders of its own, which no table names."""
-        found = sorted(path.relative_to(self.images) for path in self.images.rglob("*") if path.suffix.lower() in (".dcm", ".png"))
-        return {path.stem: path.as_posix() for path in reversed(found)}
+    def _paths(self) -> dict[str, list[str]]:
+        """ImageId -> path below `images`; the release keeps each film in two folders of its own, which no table names.
+
+        A DICOM goes before PNG files of its name. Of these there may be several, one of which is then likely its mask: all are given.
+        """
+        paths: dict[str, list[str]] = {}
+        for ending in (".png", ".dcm"):
+            found = sorted(path.relative_to(self.images) for path in self.images.rglob("*") if path.suffix.lower() == ending)
+            of_ending: dict[str, list[str]] = {}
+            for path in found:
+                of_ending.setdefault(path.stem, []).append(path.as_posix())
+            paths |= of_ending
+        return paths

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,13 +9,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
+from sista.archives.run_length import mask_box
 from sista.corpus.study import Region, StudyRefused
+from sista.corpus.tables import cell_text
 from sista.errors import SistaError, nearest
 
 SIDES = ("x", "y", "width", "height")
 
 
-def mask_region(finding: str, file: Path, film: Path) -> Region | None:
+def mask_region(finding: str, file: Path) -> Region | None:
     """The region of a mask image: its pixels above half of the largest value of their kind (127 of 255); None where all are 0.
 
     The mask may be smaller or larger than the film, of the same field. Raises StudyRefused for a mask that cannot be read, and for one that
@@ -36,19 +37,7 @@ def mask_region(finding: str, file: Path, film: Path) -> Region | None:
             most = f"its largest value is {pixels.max()}, the region must be above {highest // 2}"
             raise StudyRefused(f"mask without a region: {file.name} ({most})")
         return None
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    across, down = _scale(mask.shape, film)
-    x, y = float(columns[0] * across), float(rows[0] * down)
-    return Region(finding, x, y, float((columns[-1] + 1) * across) - x, float((rows[-1] + 1) * down) - y, mask=mask)
-
-
-def _scale(shape: tuple[int, ...], film: Path) -> tuple[float, float]:
-    """Film pixels for one of the mask, (across, down); 1 where the film's size is not known without reading it (DICOM)."""
-    try:
-        with Image.open(film) as opened:
-            return opened.width / shape[1], opened.height / shape[0]
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
-        return 1.0, 1.0
+    return Region(finding, *mask_box(mask), mask=mask)
 
 
 def boxes_by_film(table: Path, frame: pd.DataFrame, image: str, label: str) -> dict[str, list[Region]]:
@@ -64,13 +53,14 @@ def boxes_by_film(table: Path, frame: pd.DataFrame, image: str, label: str) -> d
             )
     found: dict[str, list[Region]] = {}
     sides = frame[list(SIDES)].apply(pd.to_numeric, errors="coerce").to_numpy(float)
-    for number, (name, finding, box) in enumerate(zip(frame[image], frame[label], sides, strict=True)):
-        regions = found.setdefault(str(name), [])
-        if all(map(math.isnan, box)):
+    given = frame[list(SIDES)].map(cell_text).to_numpy(str)
+    for number, (name, finding, box, cells) in enumerate(zip(frame[image], frame[label], sides, given, strict=True)):
+        regions = found.setdefault(cell_text(name), [])
+        if all(cell.lower() in ("", "nan") for cell in cells):
             continue
         if not np.isfinite(box).all() or box[2] <= 0 or box[3] <= 0:
-            raise SistaError(f"{table}, row {number + 2}: x, y, width, height {box.tolist()} are no box")
-        regions.append(Region(str(finding), *box.tolist()))
+            raise SistaError(f"{table}, row {number + 2}: x, y, width, height {', '.join(map(repr, cells.tolist()))} are no box")
+        regions.append(Region(cell_text(finding), *box.tolist()))
     return found
 
 
@@ -78,5 +68,5 @@ def table_regions(
     cells: Mapping[str, str], film: str, root: Path, masks: Mapping[str, str], boxes: Mapping[str, list[Region]]
 ) -> tuple[Region, ...]:
     """The regions of one row: the masks named in its cells (finding -> path, "" for none) and the film's boxes."""
-    drawn = [mask_region(finding, root / cells[finding], root / film) for finding in masks if cells[finding]]
+    drawn = [mask_region(finding, root / cells[finding]) for finding in masks if cells[finding]]
     return (*(region for region in drawn if region is not None), *boxes.get(film, ()))

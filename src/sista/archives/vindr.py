@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sista.archives.release import Release, RowGroups, existing, read_columns
+from sista.archives.release import Release, RowGroups, existing, read_columns, read_header
 from sista.corpus.study import Film, Region, Study
 from sista.errors import SistaError
 
@@ -152,7 +152,7 @@ class VinDr(Release):
             path = self.find(f"annotations/image_labels_{part}.csv", f"image_labels_{part}.csv") if self._rows.get(part) else None
             if path is None:
                 continue
-            header = [str(name).strip() for name in pd.read_csv(path, nrows=0).columns]
+            header = [name.strip() for name in read_header(path)]
             findings = [name for name in header if name not in ("image_id", "rad_id", "rad_ID")]
             text = {"image": "image_id", "reader": ("rad_id", "rad_ID")}
             wide = read_columns(path, text, {_SAME.get(name, name): name for name in findings}, optional=("reader",))

@@ -20,6 +20,7 @@ from sista.corpus.study import SPLITS, Film, Region, Study, StudyRefused
 from sista.corpus.words import word_spans
 from sista.errors import SistaError
 
+_OVER = 0.02  # of a film's side, by which a box may reach beyond it
 _REGION = pa.struct(
     [
         ("finding", pa.string()),
@@ -173,7 +174,7 @@ def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:
         "pixel_spacing": None if opened.pixel_spacing is None else [opened.pixel_spacing[0] / down, opened.pixel_spacing[1] / across],
         "film_tags": [{"name": name, "value": value} for name, value in sorted(opened.tags.items())],
         "view": film.view,
-        "regions": [_region_columns(region, place) for region in film.regions],
+        "regions": [_region_columns(region, place, film.source) for region in film.regions],
         "source": Path(_source_name(film.source)).name,  # no folder: the same files give the same corpus wherever they lie
     }
 
@@ -192,13 +193,21 @@ class _Place:
     source_height: int
 
 
-def _region_columns(region: Region, place: _Place) -> dict[str, Any]:
+def _region_columns(region: Region, place: _Place, source: Path | np.ndarray) -> dict[str, Any]:
+    drawn = region.canvas or ((place.source_width, place.source_height) if region.mask is None else region.mask.shape[::-1])
+    across, down = place.source_width / drawn[0], place.source_height / drawn[1]
+    x, y, width, height = region.x * across, region.y * down, region.width * across, region.height * down
+    beyond = max(-x, x + width - place.source_width) / place.source_width, max(-y, y + height - place.source_height) / place.source_height
+    if max(beyond) > _OVER:
+        size = f"{place.source_width} x {place.source_height}"
+        ends = f"from {x:.0f}, {y:.0f} to {x + width:.0f}, {y + height:.0f}"
+        raise StudyRefused(f"box outside the film: {_source_name(source)} ({region.finding} {ends}, film {size}: a copy of another size?)")
     return {
         "finding": region.finding,
-        "x": (region.x - place.x) * place.across,
-        "y": (region.y - place.y) * place.down,
-        "width": region.width * place.across,
-        "height": region.height * place.down,
+        "x": (x - place.x) * place.across,
+        "y": (y - place.y) * place.down,
+        "width": width * place.across,
+        "height": height * place.down,
         "phrase": region.phrase,
         "mask": None if region.mask is None else encode_film(_stored_mask(np.asarray(region.mask, dtype=bool), place)),
     }

@@ -16,7 +16,9 @@ SPLITS = ("train", "valid", "test")
 class Region:
     """Where on a film a finding is: a box, and where known the exact mask and the phrase of the report that speaks of it.
 
-    The box is axis-aligned, in pixels of the film that it belongs to, origin top left. `mask` is boolean, of the film's height and width.
+    The box is axis-aligned, origin top left, in pixels of `canvas` (width, height): the picture on which it was drawn, of the same field as
+    the film, which may be a smaller or larger copy. By default the canvas is the mask where there is one, else the film as it is. `mask` is
+    boolean [height, width], of the same field as the film.
     """
 
     finding: str
@@ -26,13 +28,15 @@ class Region:
     height: float
     phrase: str = ""
     mask: np.ndarray | None = None
+    canvas: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Film:
     """One radiograph of a study.
 
-    `source` is a file, or the pixels themselves as a 2-D uint8 or uint16 array (bright = dense). `regions` are in pixels of that source.
+    `source` is a file, or the pixels themselves as a 2-D uint8 or uint16 array (bright = dense). `regions` lie on that source, see
+    `Region`.
     `view` is "PA", "AP", "LATERAL" or "" when unknown.
     """
 
