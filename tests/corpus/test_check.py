@@ -10,6 +10,7 @@ import pytest
 from sista.corpus.build import build_corpus
 from sista.corpus.check import check
 from sista.corpus.corpus import Corpus
+from sista.corpus.disk import read_json, write_json
 from sista.corpus.study import Film, Study
 from sista.corpus.tokenizer import train_tokenizer
 from sista.errors import SistaError
@@ -65,6 +66,40 @@ def test_damage_is_found(copy: Path) -> None:
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
     with pytest.raises(SistaError, match=r"part-00001\.arrow is damaged"):
+        check(copy)
+
+
+WRITTEN = [
+    "studies/part-00000.arrow",
+    "studies/part-00000.json",
+    "tokens.arrow",
+    "keys.npy",
+    "rows.npy",
+    "tokenizer/tokenizer.json",
+    "teachers/tfidf.npy",
+]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("how", ["cut", "flipped", "removed"])
+def test_no_damage_ends_in_a_traceback_or_passes(copy: Path, name: str, how: str) -> None:
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    if how == "removed":
+        (copy / name).unlink()
+    else:
+        (copy / name).write_bytes(content[: len(content) // 2] if how == "cut" else content)
+    with pytest.raises(SistaError, match=rf"{Path(name).stem}|tokenizer"):
+        check(copy)
+
+
+def test_a_corpus_that_states_no_checksums_is_checked_as_far_as_it_can_be(copy: Path) -> None:
+    facts = read_json(copy / "corpus.json")
+    del facts["sha256"]
+    write_json(copy / "corpus.json", facts)
+    check(copy)
+    (copy / "tokens.arrow").write_bytes((copy / "tokens.arrow").read_bytes()[:100])
+    with pytest.raises(SistaError, match="its tokens or its tokenizer cannot be read"):
         check(copy)
 
 

@@ -73,6 +73,15 @@ def test_windows_are_chosen_by_number_by_percentile_or_not_at_all(tmp_path: Path
         Display(window="last")
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+def test_percentiles_are_those_of_8_bit_films_too(photometric: str, tmp_path: Path) -> None:
+    pixels = film(8) // 3 + 40  # 40 to 125, under the window of the 12-bit original
+    path = saved(tmp_path, pixels, 8, WindowCenter=2048, WindowWidth=4096, PhotometricInterpretation=photometric)
+    opened = open_radiograph(path, display=Display(window="percentile"))
+    assert str(opened.window).startswith("percentile")
+    assert (opened.pixels.min(), opened.pixels.max()) == (0, 255)
+
+
 def test_an_impossible_window_falls_back_on_percentiles_unless_it_was_chosen(tmp_path: Path) -> None:
     path = saved(tmp_path, film(12), 12, WindowCenter=100, WindowWidth=0)
     assert str(open_radiograph(path).window).startswith("percentile")

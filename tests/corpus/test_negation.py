@@ -38,6 +38,27 @@ CASES = [
     ("No suspicious nodule.", "nodule", "denied"),
     ("Large effusion.", "effusion", "affirmed"),
     ("Normal tube.", "tube", "affirmed"),
+    ("New opacity not present on prior.", "opacity", "affirmed"),
+    ("There is a consolidation that was not seen on the most recent prior study.", "consolidation", "affirmed"),
+    ("Left opacity, not well visualized previously.", "opacity", "affirmed"),
+    ("Opacity not seen on the lateral view.", "Opacity", "denied"),
+    ("Pleural effusion: None.", "effusion", "denied"),
+    ("Pneumothorax: No.", "Pneumothorax", "denied"),
+    ("Consolidation: not seen", "Consolidation", "denied"),
+    ("Pneumothorax - none.", "Pneumothorax", "denied"),
+    ("Effusion: no change.", "Effusion", "affirmed"),
+    ("Heart: no effusion.", "Heart", "affirmed"),
+    ("Heart is borderline enlarged.", "Heart is borderline enlarged", "doubted"),
+    ("The heart may be slightly enlarged.", "heart may be slightly enlarged", "doubted"),
+    ("The heart is no longer enlarged.", "heart is no longer enlarged", "denied"),
+    ("Fractures cannot entirely be excluded.", "Fractures", "doubted"),
+    ("Pneumonia can't be excluded.", "Pneumonia", "doubted"),
+    ("We can't exclude pneumonia.", "pneumonia", "doubted"),
+    ("Pulmonary edema has almost completely resolved.", "edema", "affirmed"),
+    ("Effusion is nearly resolved.", "Effusion", "affirmed"),
+    ("Near-complete resolution of left effusion.", "effusion", "affirmed"),
+    ("Partial clearing of the consolidation.", "consolidation", "affirmed"),
+    ("Resolution of the consolidation.", "consolidation", "denied"),
 ]
 
 
@@ -45,3 +66,9 @@ CASES = [
 def test_polarity(sentence: str, mention: str, expected: str) -> None:
     start = sentence.index(mention)
     assert polarity(sentence, start, start + len(mention)) == expected
+
+
+def test_a_doubt_of_the_place_of_a_tip_is_none_of_its_tube() -> None:
+    sentence = "PICC with its tip that may be in the cava."
+    assert polarity(sentence, 0, len(sentence) - 1) == "doubted"
+    assert polarity(sentence, 0, len(sentence) - 1, doubts_inside=False) == "affirmed"

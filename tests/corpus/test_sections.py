@@ -108,6 +108,66 @@ CASES = {
         {"findings": "XXXX left base density.", "impression": "Seen by ___, stable since ___."},
         "left base density. Seen by, stable since.",
     ),
+    "parts of the chest under headings of their own": (
+        "FINDINGS:\nLINES AND TUBES: ETT 4 cm above carina.\nLUNGS: Left consolidation.\nHEART AND MEDIASTINUM: Normal.\n"
+        "IMPRESSION:\n1. Pneumonia.",
+        {
+            "findings": "LINES AND TUBES: ETT 4 cm above carina.\nLUNGS: Left consolidation.\nHEART AND MEDIASTINUM: Normal.",
+            "impression": "1. Pneumonia.",
+        },
+        "LINES AND TUBES: ETT 4 cm above carina. LUNGS: Left consolidation. HEART AND MEDIASTINUM: Normal. 1. Pneumonia.",
+    ),
+    "who signed stands under the impression": (
+        "IMPRESSION: Normal.\nELECTRONICALLY SIGNED BY: ___\nDICTATED BY DR. ___: today",
+        {"impression": "Normal.", "other": "___\ntoday"},
+        "Normal.",
+    ),
+    "impression and recommendations": (
+        "IMPRESSION AND RECOMMENDATIONS:\nLeft effusion.",
+        {"impression": "Left effusion."},
+        "Left effusion.",
+    ),
+    "impression and plan": ("IMPRESSION/PLAN: Left effusion.", {"impression": "Left effusion."}, "Left effusion."),
+    "no heading below the indication": (
+        "FINAL REPORT\n REASON FOR EXAMINATION:  Pneumothorax.\n\n AP radiograph was reviewed.\n\n Small apical pneumothorax.\n",
+        {"indication": "Pneumothorax.", "body": "AP radiograph was reviewed.\n\n Small apical pneumothorax."},
+        "AP radiograph was reviewed. Small apical pneumothorax.",
+    ),
+    "no heading below the comparison": (
+        "INDICATION:  cough.\n\n fever.\n\n COMPARISON:  ___.\n\n Clear lungs.",
+        {"indication": "cough.\n\n fever.", "comparison": "___.", "body": "Clear lungs."},
+        "Clear lungs.",
+    ),
+    "a comparison below the findings": (
+        "FINDINGS: Clear.\nCOMPARISON: ___.\n\nDr. ___",
+        {"findings": "Clear.", "comparison": "___.\n\nDr. ___"},
+        "Clear.",
+    ),
+    "sentences in capitals": (
+        "FINDINGS:\nTHE LUNGS ARE CLEAR. SMALL LEFT EFFUSION. IMPRESSION: NO ACUTE DISEASE.",
+        {"findings": "THE LUNGS ARE CLEAR. SMALL LEFT EFFUSION.", "impression": "NO ACUTE DISEASE."},
+        "THE LUNGS ARE CLEAR. SMALL LEFT EFFUSION. NO ACUTE DISEASE.",
+    ),
+    "a list without full stops": (
+        "IMPRESSION:\n- No pneumothorax\n- Left lower lobe pneumonia\n- Cardiomegaly",
+        {"impression": "- No pneumothorax\n- Left lower lobe pneumonia\n- Cardiomegaly"},
+        "- No pneumothorax. - Left lower lobe pneumonia. - Cardiomegaly.",
+    ),
+    "a numbered list": (
+        "IMPRESSION: \n1) No pneumonia\n2) Cardiomegaly",
+        {"impression": "1) No pneumonia\n2) Cardiomegaly"},
+        "1) No pneumonia. 2) Cardiomegaly.",
+    ),
+    "a line for each finding": (
+        "FINDINGS:\nNo pneumothorax\nLeft pleural effusion\n\nPacemaker in place",
+        {"findings": "No pneumothorax\nLeft pleural effusion\n\nPacemaker in place"},
+        "No pneumothorax. Left pleural effusion. Pacemaker in place.",
+    ),
+    "wrapped prose": (
+        "FINDINGS: The PICC ends in the mid portion of the superior vena\n cava, as Dr. X\n was told, near the\n Swan-Ganz catheter\n",
+        {"findings": "The PICC ends in the mid portion of the superior vena\n cava, as Dr. X\n was told, near the\n Swan-Ganz catheter"},
+        "The PICC ends in the mid portion of the superior vena cava, as Dr. X was told, near the Swan-Ganz catheter.",
+    ),
     "a time inside a sentence": ("Taken at 8:14: clear lungs.", {"body": "Taken at 8:14: clear lungs."}, "Taken at 8:14: clear lungs."),
     "an unknown heading": (
         "SIGNED BY: ___\nCLINICAL STATEMENT: Cough.\nLUNGS: Clear.",

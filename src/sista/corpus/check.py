@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from sista.corpus.corpus import Corpus
-from sista.corpus.disk import read_json
+from sista.corpus.disk import file_digest, read_json
 from sista.corpus.equal import distinct, first_equal, same_as
 from sista.corpus.inspect_films import FilmScan, Likeness, difference_hashes, outliers, scan_films
 from sista.corpus.keys import plain
@@ -34,7 +33,7 @@ PAIRS = 300_000  # sampled for the shares of false negatives; their error is the
 def check(data: Path, page: Path | None = None) -> dict[str, Any]:
     """Count and check a corpus: splits, views, labels, report lengths, duplicates, outliers, false negatives, damage.
 
-    Raises a SistaError for what makes it useless: a subject in two splits, tokens cut by another tokenizer, a missing or damaged part.
+    Raises a SistaError for what makes it useless: a subject in two splits, tokens cut by another tokenizer, a missing or damaged file.
     Films are read once, one part at a time; what is kept of each is 92 bytes, so memory does not grow with the films.
 
     Args:
@@ -48,9 +47,9 @@ def check(data: Path, page: Path | None = None) -> dict[str, Any]:
         pairs at each cut-off, and how many of those truly have equal findings where known), left_out, notes, verdict.
     """
     corpus = Corpus.open(data)
+    _require_whole(corpus)
     subjects, reports, splits = corpus.stored.values("subject_id"), corpus.stored.values("report"), corpus.splits
     refuse_leaks(subjects, splits, f"corpus {data}")
-    _require_whole(corpus)
     studies = corpus.study_numbers
     lengths = np.fromiter((len(word_spans(report)) for report in reports), dtype=np.int32)
     scan = scan_films(corpus) if corpus.has_films else None
@@ -160,22 +159,40 @@ def _near_reports(corpus: Corpus, same: np.ndarray, filled: np.ndarray) -> dict[
 
 
 def _require_whole(corpus: Corpus) -> None:
+    """SistaError for a file that is missing or not as it was written, before anything else is read."""
     where = f"corpus {corpus.path}"
     again = "delete its corpus.json and run the same `sista build` again"
-    if corpus.tokenizer.fingerprint != corpus.tokens.fingerprint:
-        raise SistaError(f"{where}: its tokens were cut by another tokenizer than the one stored with it; {again}")
-    if not len(corpus) == len(corpus.stored) == len(corpus.tokens):
-        raise SistaError(
-            f"{where}: {len(corpus)} rows announced, {len(corpus.stored)} stored, {len(corpus.tokens)} cut into tokens; {again}"
-        )
     for name in corpus.facts["parts"]:
         part = corpus.path / "studies" / name
-        with part.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != read_json(part.with_suffix(".json"))["sha256"]:
-            raise SistaError(
-                f"{where}: {part} is damaged (its checksum differs); delete it and corpus.json, and run the same `sista build` again"
-            )
+        stated = part.with_suffix(".json")
+        if not stated.is_file():
+            raise SistaError(f"{where}: {stated} is missing; {again}")
+        _require_equal(part, read_json(stated)["sha256"], where, "delete it and corpus.json, and run the same `sista build` again")
+    for name, digest in corpus.facts.get("sha256", {}).items():  # corpora that were built earlier state none
+        _require_equal(corpus.path / name, digest, where, again)
+    for stated in sorted((corpus.path / "teachers").glob("*.json")):
+        if (digest := read_json(stated).get("sha256")) and stated.with_suffix(".npy").exists():
+            _require_equal(stated.with_suffix(".npy"), digest, where, f"delete {stated}, its vectors are then computed again")
+    try:
+        cut, stored = corpus.tokens, corpus.stored
+        tokenizer = corpus.tokenizer.fingerprint
+    except SistaError:
+        raise
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise SistaError(f"{where}: its tokens or its tokenizer cannot be read ({error}); {again}") from None
+    if tokenizer != cut.fingerprint:
+        raise SistaError(f"{where}: its tokens were cut by another tokenizer than the one stored with it; {again}")
+    if not len(corpus) == len(stored) == len(cut):
+        raise SistaError(f"{where}: {len(corpus)} rows announced, {len(stored)} stored, {len(cut)} cut into tokens; {again}")
+
+
+def _require_equal(file: Path, digest: str, where: str, remedy: str) -> None:
+    try:
+        damaged = file_digest(file) != digest
+    except OSError as error:
+        raise SistaError(f"{where}: {error.filename} cannot be read ({error.strerror}); {remedy}") from None
+    if damaged:
+        raise SistaError(f"{where}: {file} is damaged (its checksum differs); {remedy}")
 
 
 def _labels(corpus: Corpus) -> dict[str, dict[str, int]]:

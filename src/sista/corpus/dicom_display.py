@@ -44,7 +44,7 @@ class Shades:
             self.straight = not groups.get("ModalityLUTSequence")
         deep = header.bits_stored > 8 or not self.straight
         self.curve: Curve | None = None
-        if window != "none" and not (window == "percentile" and deep):
+        if window != "none" and not (window == "percentile" and header.samples == 1):
             number = 0 if isinstance(window, str) else window
             self.curve = chosen_curve(
                 groups, number, (float(self.values.min()), float(self.values.max())), strict=not isinstance(window, str)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sista.corpus.disk import read_json, whole_file, write_array, write_json
+from sista.corpus.disk import file_digest, read_json, whole_file, write_array, write_json
 from sista.corpus.equal import distinct, same_as
 from sista.corpus.keys import report_keys, truth_keys
 from sista.corpus.rows import LeftOut
@@ -65,6 +65,7 @@ def finish(
             "reasons": reasons,
             "max_pieces": MAX_PIECES,
             "tokenizer": {"name": settings["tokenizer"], "pieces": len(tokenizer), "fingerprint": tokenizer.fingerprint},
+            "sha256": {name: file_digest(out / name) for name in ("rows.npy", "keys.npy", "tokens.arrow")},
         }
         write_json(file, summary)
         for stray in out.rglob("*.tmp"):

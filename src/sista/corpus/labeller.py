@@ -75,7 +75,7 @@ def mentions(sentence: str) -> tuple[Mention, ...]:
         if all(end <= a or start >= b for a, b, _ in kept):
             kept.append((start, end, name))
     kept.sort()
-    result = [Mention(name, a, b, polarity(sentence, a, b)) for a, b, name in kept]
+    result = [Mention(name, a, b, polarity(sentence, a, b, doubts_inside=not BY_NAME[name].device)) for a, b, name in kept]
     result = _place(sentence, result)
     for name, pattern in ABSENCE_PATTERNS.items():
         if not any(m.finding == name for m in result):

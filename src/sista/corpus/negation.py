@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _QUALIFIER = r"(?:(?:definite|acute|significant|convincing|radiographic|obvious|focal|large|visible|new|other|discernible)\s+)*"
+_SEEN = r"(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|noted)"
+_BEFORE_NOW = r"(?:previously|before|(?:on|in|at)\s+(?:the\s+|any\s+)?(?:most\s+)?(?:recent\s+)?(?:prior|previous|earlier|comparison))"
 _PSEUDO = (
     rf"no\s+{_QUALIFIER}(?:interval\s+)?(?:change|increase|decrease|improvement|progression)(?:\s+(?:in|of))?",
     r"without\s+(?:significant\s+|interval\s+)*(?:change|improvement|progression)(?:\s+(?:in|of))?",
     r"not\s+(?:significantly\s+|substantially\s+)?(?:changed|only|necessarily)",
     r"no\s+longer\s+as",
-    r"(?:almost|nearly|partially|incompletely|not)\s+(?:completely\s+)?resolved",
+    r"(?:(?:is|are|was|were|has|have)\s+)?(?:almost|nearly|largely|partially|incompletely|not)\s+(?:completely\s+)?(?:resolved|cleared)",
+    r"(?:near[\s-]?complete|partial|incomplete|almost\s+complete)\s+(?:resolution|clearing)\s+of",
+    # what was not seen before is new
+    rf"(?:(?:is|are|was|were)\s+)?not\s+(?:well\s+|clearly\s+|definitely\s+)?{_SEEN}\s+{_BEFORE_NOW}",
 )
 _DOUBT_BEFORE = (
-    r"(?:can|could)\s*not\s+(?:be\s+)?(?:entirely\s+|completely\s+)?(?:exclude|rule\s+out)",
-    r"cannot\s+(?:entirely\s+)?(?:exclude|rule\s+out)",
+    r"(?:can|could)\s*(?:not|n't|'t)\s+(?:be\s+)?(?:entirely\s+|completely\s+)?(?:exclude|rule\s+out)",
     r"possibl[ey]",
     r"possibility\s+of",
     r"(?:may|might|could)(?:\s+(?:\w+\s+)?(?:represent|reflect|be|indicate|suggest))?(?:\s+(?:due|secondary|related)\s+to)?",
@@ -67,13 +71,14 @@ _DENIAL_BEFORE = (
     r"resolved",
 )
 _DOUBT_BEHIND = (
-    r"(?:can|could)\s*not\s+be\s+(?:entirely\s+|completely\s+)?(?:excluded|ruled\s+out)",
+    r"(?:can|could)\s*(?:not|n't|'t)\s+(?:entirely\s+|completely\s+)?be\s+(?:entirely\s+|completely\s+)?(?:excluded|ruled\s+out)",
     r"(?:is|are)?\s*not\s+(?:entirely\s+|completely\s+)?excluded",
     r"(?:is|are)\s+(?:possible|questionable|suspected|difficult\s+to\s+exclude)",
     r"(?:is|are)?\s*(?:less\s+likely|unlikely)",
     r"(?:is|are|appears?|remains?|silhouette|size|heart|contours?)\s+(?:at\s+)?(?:mildly\s+)?borderline(?:\s+(?:in|by|enlarged|prominent|size))*",
     r"(?<=\w\s)suspected(?=[.,;]|$)",
 )
+_NONE = r"(?:none|no|absent|negative|not\s+seen)(?=\s*\.?$)"  # of a list, "Effusion: none."
 _DENIAL_BEHIND = (
     r"(?:is|are|was|were)\s+(?:(?:not|no\s+longer)\s+(?:\w+\s+){0,2}?(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|apparent|noted|enlarged)|absent)",
     r"(?:has|have)\s+(?:completely\s+|now\s+|since\s+)*(?:resolved|cleared|been\s+removed|disappeared)",
@@ -82,9 +87,10 @@ _DENIAL_BEHIND = (
     r"not\s+(?:well|clearly|definitely|definitively)[\s-]+(?:seen|identified|visuali[sz]ed|demonstrated|appreciated)",
     r"(?<=\w\s)resolved(?=[.,;]|$)",
     r"\bno\b(?=\.?$)",
+    rf"(?:(?<=[:-]\s)|(?<=:)){_NONE}",
 )
 _TERMINATOR = re.compile(
-    r";|:|\bbut\b|\bhowever\b|\balthough\b|\bthough\b|\bexcept\b|\baside\s+from\b|\bapart\s+from\b|\bother\s+than\b|\bwhereas\b|\bwhile\b|\byet\b|\bstatus\s+post\b|\bwhich\b|\bsecondary\s+to\b|\bdue\s+to\b"
+    rf";|:(?!\s*{_NONE})|\bbut\b|\bhowever\b|\balthough\b|\bthough\b|\bexcept\b|\baside\s+from\b|\bapart\s+from\b|\bother\s+than\b|\bwhereas\b|\bwhile\b|\byet\b|\bstatus\s+post\b|\bwhich\b|\bsecondary\s+to\b|\bdue\s+to\b"
     r"|(?:,|\band\b)\s*(?:and\s+)?(?=(?:there|the|it|this)\s+(?:\w+\s+){0,4}?(?:is|are|has|have|remains?|appears?|shows?)\b)"
     r"|,\s*(?=(?:with|consistent|compatible|stable|unchanged|likely|probably)\b)"
     r"|(?:,|\band\b|\bwith\b)\s*(?=(?:a\s+|an\s+|bilateral\s+)?(?:tiny|small|mild|moderate|severe|minimal|trace|subtle|persistent|unchanged|stable|there)\b(?!.*\b(?:or|nor)\b))",
@@ -96,6 +102,7 @@ def _any(patterns: tuple[str, ...]) -> str:
     return "|".join(f"(?:{p})" for p in patterns)
 
 
+_NO_CUE = re.compile(rf"(?<![\w-])(?:{_any(_PSEUDO)})(?![\w-])", re.IGNORECASE)
 _BEHIND = re.compile(rf"(?<![\w-])(?:(?P<doubt>{_any(_DOUBT_BEHIND)})|(?P<denial>{_any(_DENIAL_BEHIND)}))(?![\w-])", re.IGNORECASE)
 _BEFORE = re.compile(
     rf"(?<![\w-])(?:(?P<pseudo>{_any(_PSEUDO)})|(?P<doubt>{_any(_DOUBT_BEFORE)})|(?P<denial>{_any(_DENIAL_BEFORE)}))(?![\w-])",
@@ -118,8 +125,11 @@ def scopes(sentence: str) -> tuple[Scope, ...]:
     """The denied and the doubted stretches of one sentence, as offsets."""
     stops = [0, *(m.start() for m in _TERMINATOR.finditer(sentence)), len(sentence)]
     found: list[Scope] = []
+    pseudo = [match.span() for match in _NO_CUE.finditer(sentence)]
     taken: list[tuple[int, int]] = []
     for match in _BEHIND.finditer(sentence):
+        if any(a < match.end() and match.start() < b for a, b in pseudo):
+            continue
         # reach back to the terminator before the cue, and not past a comma that opens another statement
         start = max(stop for stop in stops if stop <= match.start())
         found.append(Scope(start, match.end(), "doubted" if match["doubt"] else "denied", match.start()))
@@ -135,13 +145,19 @@ def scopes(sentence: str) -> tuple[Scope, ...]:
     return tuple(found)
 
 
-def polarity(sentence: str, start: int, end: int) -> str:
+def polarity(sentence: str, start: int, end: int, doubts_inside: bool = True) -> str:
     """ "affirmed", "denied" or "doubted" for the mention at `start`:`end` of a sentence.
 
-    A denial outranks a doubt ("no possible ..."), except that a denial whose cue lies inside the mention counts only when it is a "not".
+    A denial outranks a doubt ("no possible ..."), except that a denial whose cue lies inside the mention counts only when it is a "not" or
+    a "no longer". A doubt inside ("heart is borderline enlarged") counts with `doubts_inside`: that of a tip's place is none of its tube.
     """
     kinds = set()
     for scope in scopes(sentence):
-        if scope.start < end <= scope.end and (not start <= scope.cue < end or "not" in sentence[scope.cue : scope.cue + 8].lower()):
-            kinds.add(scope.kind)
+        if not scope.start < end <= scope.end:
+            continue
+        if start <= scope.cue < end:
+            cue = sentence[scope.cue : scope.cue + 14].lower()
+            if not (doubts_inside if scope.kind == "doubted" else "not" in cue[:8] or "no longer" in cue):
+                continue
+        kinds.add(scope.kind)
     return "denied" if "denied" in kinds else "doubted" if "doubted" in kinds else "affirmed"

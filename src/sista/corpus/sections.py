@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 _HEADINGS = {
     "findings": r"findings?(?:(?:\s+and\s+|\s*/\s*|\s*&\s*)impressions?)?|impressions?(?:\s+and\s+|\s*/\s*)findings?"
     r"|radio(?:logical|graphic)\s+findings?|observations?|description|interpretation",
-    "impression": r"(?:provisional\s+findings\s+)?impressions?(?:\s+\(pfi\))?|pfi|conclusions?|opinion|summary|assessment|diagnosis",
+    "impression": r"(?:provisional\s+findings\s+)?impressions?(?:\s+\(pfi\)|\s*(?:and|&|/)\s*(?:recommendations?(?:\(s\))?|plan))?|pfi"
+    r"|conclusions?|opinion|summary|assessment|diagnosis",
     "indication": r"(?:clinical\s+)?(?:indications?|history|information|data|question|statement)|history\s+and\s+indication|symptoms?"
     r"|reason\s+for\s+(?:the\s+)?(?:exam(?:ination)?|study)",
     "comparison": r"comparisons?(?:\s+(?:studies|study|films?|exams?))?",
@@ -22,13 +24,25 @@ _KNOWN = "|".join(f"(?P<{name}>{pattern})" for name, pattern in _HEADINGS.items(
 # At the start of a line in any case; inside a line only after a sentence's end and with a capital.
 _HEADING = re.compile(
     rf"(?:^|(?<=[.!?])[ \t]+(?=[A-Z]))[ \t]*(?i:{_KNOWN})[ \t]*(?::|-{{1,2}}[ \t]|(?=[ \t]*$))"
-    # "PORTABLE AP CHEST, 8:14 A.M. ON ___:" is a heading, too
-    r"|^[ \t]*(?P<other>[A-Z](?:[A-Z0-9 /&,()._'#-]|(?<=\d):(?=\d)){2,70}):(?!\d)"
+    # "PORTABLE AP CHEST, 8:14 A.M. ON ___:" is a heading, too; a sentence in capitals before one is not
+    r"|^[ \t]*(?P<other>[A-Z](?:[A-Z0-9 /&,()_'#-]|(?<=\d):(?=\d)|\.(?!\s)|(?<=\b[A-Z])\.|(?<=\b(?:DR|NO))\.){2,70}):(?!\d)"
     # a ruled line or the banner of the final text ends a wet read or what else stands above it
     r"|^[ \t]*(?P<banner>_{10,}|-{10,}|={10,}|(?:FINAL|PRELIMINARY)\s+REPORT|REPORT)[ \t]*$",
     re.MULTILINE,
 )
 _DESCRIBES_FILM = re.compile(r"CHEST|RADIOGRAPH|VIEW|LATERAL|PORTABLE|FRONTAL|\b[AP]P?A?\b|LUNG|HEART|MEDIASTIN|PLEURA|BONE")
+# Heading within findings or impression that ends them; any other ("LUNGS:", "LINES AND TUBES:") is a part of them
+_ENDS = re.compile(
+    r"SIGN|DICTAT|TRANSCRI|APPROV|VERIFI|REVIEW|ATTENDING|RADIOLOGIST|RESIDENT|PHYSICIAN|PROVIDER|COMMUNICAT|DISCUSS|ACCESSION|BILLING"
+    r"|\b(?:BY|DATE|TIME|MD|DR|CC|ICD|CPT|CODES?|JOB|ID|END)\b"
+)
+_ABOUT = ("indication", "comparison", "technique", "examination")
+_BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
+_ITEM = re.compile(r"\s*(?:[-*\u2022]+(?=\s|[A-Z])|\(?\d{1,2}[.)]\s+[A-Z])")
+_WRAPPED = 60  # characters; prose is wrapped at no less
+_OPEN = re.compile(
+    r"\b(?:an?|the|of|and|or|in|with|is|are|was|were|to|on|at|by|for|from|as|no|has|have|which|that|left|right)$", re.IGNORECASE
+)
 _STAMP = re.compile(r"\A(?:_{2,}|\d{1,2}:\d{2}|\d{1,4}|[AP]\.?M\.?|[A-Z]{2,4}(?=\s+_)|[/,.\s-])+(?:\n|\Z)")  # who read it, and when
 
 
@@ -37,7 +51,9 @@ def split_sections(text: str) -> dict[str, str]:
 
     Names: findings, impression, indication, comparison, technique, examination, recommendation, notification, wet_read, addendum, body. An
     unknown heading in capitals ("CHEST, PA AND LATERAL:") that names the film or a part of the chest opens `body`, any other opens
-    `other`; so does a banner ("FINAL REPORT") or a ruled line open `body`. A section that comes twice is joined, unless both say the same.
+    `other`; so does a banner ("FINAL REPORT") or a ruled line open `body`. Within findings and impression unknown headings ("LUNGS:") stay
+    there with their text, unless they tell who signed. Where there is neither, what follows the first blank line of the last of indication,
+    comparison, technique and examination is `body`. A section that comes twice is joined, unless both say the same.
     The stamp behind "WET READ:" (reader and time, as far as privacy left them) is dropped; other marks `___` and `XXXX` stay for
     `clean_text`.
     """
@@ -45,8 +61,14 @@ def split_sections(text: str) -> dict[str, str]:
     parts: dict[str, list[str]] = {}
     name, start = "body", 0
     for match in [*_HEADING.finditer(text), None]:
+        if match and match["other"] and name in ("findings", "impression") and not _ENDS.search(match["other"]):
+            continue
         end = match.start() if match else len(text)
         piece = text[start:end].strip()
+        if match is None and name in _ABOUT and not {"findings", "impression"} & set(parts):
+            piece, *under_no_heading = _BLANK_LINE.split(piece, maxsplit=1)
+            if under_no_heading:
+                parts.setdefault("body", []).append(under_no_heading[0])
         if name in ("wet_read", "addendum"):
             piece = _STAMP.sub("", piece).strip()
         if piece and piece not in parts.setdefault(name, []):
@@ -59,11 +81,25 @@ def split_sections(text: str) -> dict[str, str]:
 
 
 def training_text(sections: dict[str, str]) -> str:
-    """What a film is paired with: findings and impression; without either, the body. Each part ends in a full stop.
+    """What a film is paired with: findings and impression; without either, the body. Each part, and each line of a list, ends in a stop.
 
-    A wet read is the draft of what the final text says, an addendum mostly says whom the reader told: neither is trained on.
+    A line ends a sentence before a blank line and before an item ("-", "2."), and where a capital follows that would have fitted on it, so
+    that it was not wrapped there; not behind a word that needs another ("of"). A wet read is the draft of what the final text says, an
+    addendum mostly says whom the reader told: neither is trained on.
     """
     kept = [sections.get("findings", ""), sections.get("impression", "")]
     if not any(kept):
         kept = [sections.get("body", "")]
-    return "\n".join(part if part.rstrip().endswith((".", "!", "?")) else part.rstrip() + "." for part in kept if part.strip())
+    stopped = [_with_stops(part) for part in kept if part.strip()]
+    return "\n".join(part if part.rstrip().endswith((".", "!", "?")) else part.rstrip() + "." for part in stopped)
+
+
+def _with_stops(part: str) -> str:
+    lines = part.split("\n")
+    widest = max(_WRAPPED, *(len(line.rstrip()) for line in lines))
+    for place, (line, below) in enumerate(pairwise(lines)):
+        line, first = line.rstrip(), below.split(maxsplit=1)[:1]
+        fits = bool(first) and first[0][0].isupper() and len(line) + 1 + len(first[0]) <= widest
+        if line and line[-1] not in ".!?:;," and not _OPEN.search(line) and (not first or _ITEM.match(below) or fits):
+            lines[place] = line + "."
+    return "\n".join(lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sista.corpus.disk import read_json, write_array, write_json
+from sista.corpus.disk import file_digest, read_json, write_array, write_json
 from sista.corpus.growing import GrowingArray
 from sista.corpus.teachers import Reports, Teacher, file_stem, make_teacher
 from sista.corpus.teachers.calibration import calibrate
@@ -83,7 +83,7 @@ def teach(folder: Path, name: str, reports: Reports, studies: np.ndarray, train:
         }
         folder.mkdir(exist_ok=True)
         write_array(vectors_file, vectors)
-        write_json(facts_file, facts)
+        write_json(facts_file, {**facts, "sha256": file_digest(vectors_file)})
     return Taught(name, np.load(vectors_file, mmap_mode="r"), studies, train, facts)
 
 
