@@ -155,3 +155,6 @@ def test_what_does_not_pair_is_refused_and_named(tmp_path):
         compare(a, a, split="train")
     with pytest.raises(SistaError, match="missing"):
         compare(a, tmp_path / "none")
+    for resamples in (0, -5):
+        with pytest.raises(SistaError, match=f"resamples is {resamples}; expected 1 or more"):
+            compare(a, a, resamples=resamples)

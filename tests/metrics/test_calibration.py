@@ -47,3 +47,4 @@ def test_a_temperature_is_found_again_and_mends_the_error(one_of_many):
 def test_one_class_or_no_label_leaves_the_logits_alone():
     assert fit_temperature(np.ones((4, 1)), np.ones((4, 1))) == 1
     assert fit_temperature(np.ones((4, 1)), np.full((4, 1), np.nan)) == 1
+    assert fit_temperature(np.tile([2.0, 0.0, -1.0], (8, 1)), np.tile([1.0, 0.0, 0.0], (8, 1)), one_of_many=True) == 1

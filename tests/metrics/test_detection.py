@@ -161,7 +161,7 @@ def test_the_protocol_skips_images_and_unsure_boxes() -> None:
     assert np.isnan(protocol_map([NOTHING, found[1]], [truth[0], NONE]))
 
 
-def test_the_protocol_counts_thresholds_from_040_and_so_many_boxes() -> None:
+def test_the_protocol_counts_thresholds_from_040_and_a_hundred_boxes() -> None:
     """Overlap 0.5 counts at 0.40, 0.45 and 0.50 of its eight thresholds; with one box an image the surer, wrong one is left."""
     truth = [Boxes.of([[0, 0, 10, 10]])]
     half = [Boxes.of([[0, 0, 10, 5]], None, [0.9])]
@@ -169,3 +169,6 @@ def test_the_protocol_counts_thresholds_from_040_and_so_many_boxes() -> None:
     two = [Boxes.of([[0, 0, 10, 10], [50, 50, 5, 5]], None, [0.6, 0.9])]
     assert protocol_map(two, truth) == pytest.approx(0.5)
     assert protocol_map(two, truth, most=1) == 0
+    wild = [[100 + 20 * place, 100, 10, 10] for place in range(10)]
+    many = [Boxes.of([*wild, [0, 0, 10, 10]], None, [*(0.9 - 0.01 * np.arange(10)), 0.6])]
+    assert protocol_map(many, truth) == pytest.approx(1 / 11)  # the eleventh counts, as in torchmetrics

@@ -66,6 +66,11 @@ def test_the_hash_is_of_the_weights_file(tmp_path):
     assert encoder_hash(tmp_path) == encoder_hash(tmp_path / "model") == expected
     assert encoder_hash(f"{tmp_path}/model/model.safetensors@resnet50") == expected
     assert encoder_hash("timm:resnet50") is None
+    other = tmp_path / "run@seed1"
+    other.mkdir()
+    (other / "model.safetensors").write_bytes(b"others")
+    assert encoder_hash(other) == hashlib.sha256(b"others").hexdigest()
+    assert encoder_hash(f"{other}/model.safetensors@resnet50") == encoder_hash(other)
 
 
 def test_a_file_in_the_way_is_told_before_the_work(tmp_path):

@@ -147,6 +147,16 @@ def test_benchx_is_stratified_with_seed_42():
     assert list(coded_shares(PROTOCOLS["benchx-rsna"], cases, ours.train)["train-10-as-coded"]) == ten
 
 
+def test_benchx_draws_the_other_part_of_object_cxr():
+    chosen, table = PROTOCOLS["benchx-objectcxr"], made.object_cxr(2_000)
+    release = release_of(chosen, table, {"dev": made.object_cxr(200, 2_000), "test": made.object_cxr(200, 2_200)})
+    shares = coded_shares(chosen, cases_of(chosen, release), assign(chosen, release).train)
+    for percent in (1, 10):
+        names, has_masks = table["image_name"].tolist(), (~table["annotation"].isnull()).tolist()
+        _, theirs = train_test_split(names, test_size=percent / 100, stratify=has_masks, random_state=42)
+        assert list(shares[f"train-{percent}-as-coded"]) == [f"train/{name}" for name in theirs]
+
+
 def test_benchx_siim_orders_positives_by_name_then_negatives():
     train, test = made.siim_png(400, "train"), made.siim_png(60, "test", 500)
     names = sorted(train["new_filename"])

@@ -77,6 +77,54 @@ def test_lists_shares_and_checksums_are_written(tmp_path):
     assert again["files"] == result["files"]
 
 
+def test_lists_never_overwrite_the_release_and_say_what_their_status_means(tmp_path):
+    for name, classes in (("train", {"negative": 60, "positive": 40}), ("test", {"negative": 6, "positive": 4})):
+        made.covidx(classes, 50, name).to_csv(tmp_path / f"{name}.txt", sep=" ", header=False, index=False)
+    before = (tmp_path / "train.txt").read_bytes()
+    with pytest.raises(SistaError, match=r"is the folder of train\.txt, whose train\.txt or test\.txt could be overwritten"):
+        protocol("mgca-covidx-reported", tmp_path / "train.txt", tmp_path / "." / "")
+    assert (tmp_path / "train.txt").read_bytes() == before
+    for out in (tmp_path / "test.txt", tmp_path / "test.txt" / "below"):
+        with pytest.raises(SistaError, match=r"test\.txt is a file; give a folder for the id lists"):
+            protocol("mgca-covidx-reported", tmp_path / "train.txt", out)
+    made.nih(50, 20).to_csv(tmp_path / "Data_Entry_2017_v2020.csv", index=False)
+    names = made.nih(50, 20)["Image Index"].tolist()
+    (tmp_path / "train_val_list.txt").write_text("\n".join(names[:40]))
+    (tmp_path / "test_list.txt").write_text("\n".join(names[40:]))
+    protocol("nih-official", tmp_path / "Data_Entry_2017_v2020.csv", tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "protocol.json").read_text())
+    assert record["status means"] == STATUS[record["status"]] == STATUS["exact"]
+
+
+def test_damaged_files_are_named(tmp_path):
+    path = tmp_path / "train_COVIDx9A.txt"
+    made.covidx({"normal": 60, "COVID-19": 40}, 50).to_csv(path, sep=" ", header=False, index=False)
+    with path.open("a") as file:
+        file.write("9 cut.png\n")
+    with pytest.raises(SistaError, match=r"train_COVIDx9A\.txt, line 101: fewer than 4 fields"):
+        protocol("mgca-covidx", path)
+    packed = tmp_path / "train.csv.gz"
+    made.object_cxr(200).to_csv(packed, index=False)
+    packed.write_bytes(packed.read_bytes()[:-20])
+    with pytest.raises(SistaError, match=r"train\.csv\.gz cannot be read as train\.csv of Object-CXR"):
+        protocol("mgca-objectcxr-coded", packed)
+    made.nih(50, 20).to_csv(tmp_path / "Data_Entry_2017_v2020.csv", index=False)
+    for name in ("train_val_list.txt", "test_list.txt"):
+        (tmp_path / name).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SistaError, match=r"_list\.txt cannot be read as a list of ids"):
+        protocol("nih-official", tmp_path / "Data_Entry_2017_v2020.csv")
+
+
+def test_classes_of_another_release_differ_and_are_not_said_to_be_missing(tmp_path):
+    for name in ("train", "test"):
+        made.covidx({"negative": 60, "positive": 40}, 50, name).to_csv(
+            tmp_path / f"{name}_COVIDx9A.txt", sep=" ", header=False, index=False
+        )
+    check = protocol("mgca-covidx", tmp_path / "train_COVIDx9A.txt")["check"]
+    assert check["not counted"] == []
+    assert check["differs"]["train pneumonia"] == {"here": 0, "published": 5_555, "difference": -5_555}
+
+
 def test_files_without_a_header_and_the_mapping_are_read_from_beside_the_table(tmp_path):
     made.covidx({"normal": 60, "COVID-19": 40}, 50).to_csv(tmp_path / "train_COVIDx9A.txt", sep=" ", header=False, index=False)
     made.covidx({"normal": 8, "COVID-19": 4}, 50, "test").to_csv(tmp_path / "test_COVIDx9A.txt", sep=" ", header=False, index=False)

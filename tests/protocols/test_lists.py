@@ -18,7 +18,7 @@ PINNED = {
     "mgca-rsna-classify": "0f9906374fe66c6b",
     "mgca-rsna-reported": "639ec36b06b83ca1",
     "mgca-siim": "cdc2d2668cd966ea",
-    "mgca-siim-corrected": "4e2856fc6b183357",
+    "mgca-siim-corrected": "fd4108567687a1a3",
     "mgca-objectcxr-coded": "82ed6c65df77def0",
     "mgca-objectcxr-reported": "85c0a38e8e01ce4e",
     "mrm-nih": "304da25dbc7d68a7",

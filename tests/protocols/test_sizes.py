@@ -96,7 +96,9 @@ def test_the_same_table_gives_the_same_ids_again(name):
     assert again.checksum == split.checksum
 
 
-@pytest.mark.parametrize("name", ["mgca-rsna-reported", "mgca-rsna-corrected", "benchx-rsna", "mrm-nih"])
+@pytest.mark.parametrize(
+    "name", ["mgca-rsna-reported", "mgca-rsna-corrected", "mgca-siim-corrected", "mgca-objectcxr-reported", "benchx-rsna", "mrm-nih"]
+)
 def test_where_the_rule_sorts_or_hashes_the_order_of_rows_changes_nothing(name):
     protocol = PROTOCOLS[name]
     main, companions = table(protocol.data.name)
@@ -107,3 +109,6 @@ def test_where_the_rule_sorts_or_hashes_the_order_of_rows_changes_nothing(name):
 def test_a_smaller_table_is_split_in_proportion():
     split = assign("mgca-rsna-reported", made.rsna(1_000, 225, 300))
     assert split.sizes == {"train": 600, "valid": 200, "test": 200}
+    assert split.status == "as coded"  # not exact, for these are not the published sizes
+    assert "does not give the published sizes" in split.notes[-1]
+    assert prepared("mgca-rsna-reported")[3].status == "exact"

@@ -89,7 +89,7 @@ def test_figures_and_their_intervals() -> None:
     good = [Boxes.of(one.boxes + random.normal(0, 1, one.boxes.shape), one.labels, random.random(len(one.boxes))) for one in truth]
     poor = [Boxes.of(random.uniform(10, 40, (2, 4)), [0, 1], random.random(2)) for _ in truth]
     subjects = np.arange(60) // 2
-    scores = detection_scores([good, poor], truth, ("mass", "nodule"), subjects, 10)
+    scores = detection_scores([good, poor], truth, ("mass", "nodule"), subjects)
     expected = np.mean([coco_map(one, truth, (0.5,)) for one in (good, poor)])
     assert scores["ap50"]["value"] == pytest.approx(expected)
     assert scores["ap"]["value"] == pytest.approx(np.mean([coco_map(one, truth) for one in (good, poor)]))
@@ -99,7 +99,7 @@ def test_figures_and_their_intervals() -> None:
     assert set(scores["findings"]) == {"mass", "nodule"}
     rates = list(scores["findings"]["mass"]["sensitivity"].values())
     assert rates == sorted(rates)
-    assert detection_scores([[Boxes.of([], [], [])] * 60], truth, ("mass", "nodule"), subjects, 10)["protocol_map"] is None
+    assert detection_scores([[Boxes.of([], [], [])] * 60], truth, ("mass", "nodule"), subjects)["protocol_map"] is None
 
 
 def test_it_learns_and_beats_the_untrained_floor(corpus_path: Path, run_path: Path, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "tes
         resamples: of the bootstrap.
         seed: of the bootstrap.
     """
+    if resamples < 1:
+        raise SistaError(f"resamples is {resamples}; expected 1 or more")
     one, other = read_run(a), read_run(b)
     if one.result["task"] != other.result["task"] and {one.result["task"], other.result["task"]} != {"probe", "classify"}:
         raise SistaError(f"{a} is a run of {one.result['task']}, {b} of {other.result['task']}; compare two of the same task")

@@ -28,6 +28,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, one_of_many: bool = Fa
     if not known.any() or len(np.unique(truth[known])) < 2:
         return 1.0
     target = np.where(known, truth, 0.0)
+    if one_of_many and (target > 0).any(axis=0).sum() < 2:
+        return 1.0
 
     def loss(exponent: float) -> float:
         scaled = held / np.exp(exponent)

@@ -115,8 +115,11 @@ def coco_map(detections: Sequence[Boxes], truth: Sequence[Boxes], thresholds: Se
     return float(np.mean(each)) if each else float("nan")
 
 
-def protocol_map(detections: Sequence[Boxes], truth: Sequence[Boxes], most: int = 10, score: float = 0.5) -> float:
-    """The MGCA protocol's mAP, as its code computes it; NaN when it skips every image. most: boxes an image (10 RSNA, 20 Object-CXR)."""
+def protocol_map(detections: Sequence[Boxes], truth: Sequence[Boxes], most: int = 100, score: float = 0.5) -> float:
+    """The MGCA protocol's mAP, as its code computes it; NaN when it skips every image.
+
+    most: detections an image. To 10 boxes (RSNA) or 20 (Object-CXR) it pads the true ones; of detections torchmetrics takes 100.
+    """
     kept = []
     for found, true in zip(detections, truth, strict=True):
         assert found.scores is not None

@@ -52,6 +52,8 @@ class Difference(Estimate):
 def resample_weights(n: int, groups: ArrayLike | None = None, resamples: int = 1000, seed: int = 0) -> Iterator[Floats]:
     """How often each of n rows is drawn, in chunks [n, c] whose columns are the resamples; rows of one group are drawn together."""
     of_row = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
+    if resamples < 1:
+        raise ValueError(f"{resamples} resamples: expected 1 or more")
     if len(of_row) != n or n == 0:
         raise ValueError(f"{len(of_row)} groups for {n} rows: expected one group per row and at least one row")
     count = int(of_row.max()) + 1

@@ -96,7 +96,7 @@ def checksum(ids: Iterable[str]) -> str:
 def encoder_hash(model: str | Path) -> str | None:
     """SHA-256 of the weights file that `model` names: model.safetensors of a run or checkpoint, FILE of FILE@ARCHITECTURE, else None."""
     text = str(model)
-    file = text.rpartition("@")[0] if "@" in text else text
+    file = text.rpartition("@")[0] if "@" in text and not Path(text).exists() else text  # a folder may have an @ in its name
     for candidate in (Path(file) / "model" / "model.safetensors", Path(file) / "model.safetensors", Path(file)):
         if candidate.is_file():
             with candidate.open("rb") as opened:

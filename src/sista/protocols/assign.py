@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,12 +48,18 @@ def assign(
 ) -> SplitList:
     """Train, valid and test ids of a protocol on a release: its path, its main table in memory, or a `Release` read before.
 
-    Depends on the ids and released labels alone (and, as coded, on the order of the rows of the released file).
+    Depends on the ids and released labels alone (and, as coded, on the order of the rows of the released file). What is "exact" by rule is
+    "as coded" where the release at hand does not give the published sizes; a note says so.
     Raises SistaError for an unknown protocol, another table, or one too small for the rule.
     """
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
     release = table if isinstance(table, Release) else release_of(protocol, table, companions)
-    return protocol.rule(release, cases_of(protocol, release), protocol.sizes)
+    split = protocol.rule(release, cases_of(protocol, release), protocol.sizes)
+    if split.status == "exact" and not release.lists and split.sizes != protocol.sizes.as_dict():
+        published = " / ".join(f"{size:,}" for size in protocol.sizes.as_dict().values())
+        note = f"the rule is the authors', but on this release it does not give the published sizes ({published})"
+        return replace(split, status="as coded", notes=(*split.notes, note))
+    return split
 
 
 def label_shares(cases: pd.DataFrame, train: tuple[str, ...], draws: int = DRAWS) -> dict[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sista.protocols import benchx_data, nih, published, rsna
-from sista.protocols.draws import shuffle_split, stratified_rows, two_shuffles
+from sista.protocols.draws import shuffle_split, stratified_part, stratified_rows, two_shuffles
 from sista.protocols.protocol import Protocol, Sizes, Task
 from sista.protocols.release import DataSet, Release
 from sista.protocols.split_list import SplitList
@@ -111,6 +111,8 @@ PROTOCOLS = (
         _as_released,
         (_task(BENCHX_SEGMENTATION, ("foreign object",), "ellipses become rectangles", published.OBJECT_CXR_BENCHX_DICE),),
         _NO_PATIENT,
+        shares="the test part of a stratified train_test_split(test_size=0.01 or 0.1, random_state=42): neither nested nor by patient",
+        coded_share=stratified_part,
     ),
     _protocol(
         "benchx-covidx",

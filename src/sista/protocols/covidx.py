@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIELDS = ("patient id", "filename", "class", "data source")
+CLASSES_9A = ("COVID-19", "normal", "pneumonia")
 _NO_TEST = "the test label file is not beside the table: the test list is empty"
 
 
@@ -78,14 +80,19 @@ def count_files(release: Release, cases: pd.DataFrame) -> dict[str, int]:
     return counts
 
 
-def _data(name: str, file: str, counts: dict[str, int]) -> DataSet:
+def _count_9a(release: Release, cases: pd.DataFrame) -> dict[str, int]:
+    """Likewise, with the classes of 9A that a file lacks: they differ, their file is at hand."""
+    return {**dict.fromkeys((f"train {name}" for name in CLASSES_9A), 0), **count_files(release, cases)}
+
+
+def _data(name: str, file: str, counts: dict[str, int], count: Callable[[Release, pd.DataFrame], dict[str, int]] = count_files) -> DataSet:
     test = Table(file.replace("train", "test"), FIELDS, headerless=True, names=("test.txt", "test_COVIDx9A.txt"))
     return DataSet(
         name,
         Table(file, FIELDS, headerless=True),
         {"test": test},
         cases,
-        count_files,
+        count,
         counts,
         "github.com/lindawangg/COVID-Net, docs/COVIDx.md",
     )
@@ -95,6 +102,7 @@ _9A = _data(
     "COVIDx 9A",
     "train_COVIDx9A.txt",
     {"train images": 30_130, "test images": 400, "train COVID-19": 16_490, "train normal": 8_085, "train pneumonia": 5_555},
+    _count_9a,
 )
 _CXR3 = _data("COVIDx CXR-3", "train.txt", {"train images": 29_986, "test images": 400})
 _MGCA = "Wang et al., Multi-Granularity Cross-modal Alignment (MGCA), NeurIPS 2022; mgca/preprocess/covidx.py"

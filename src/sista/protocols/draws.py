@@ -77,3 +77,8 @@ def sample_rows(train: Sequence[str], strata: Sequence[str], share: float) -> tu
 def stratified_rows(train: Sequence[str], strata: Sequence[str], share: float) -> tuple[str, ...]:
     """BenchX's share: the rest of a stratified `train_test_split(test_size=1 - share, random_state=42)`."""
     return tuple(shuffle_split(train, round(1 - share, 2), 42, strata)[0])
+
+
+def stratified_part(train: Sequence[str], strata: Sequence[str], share: float) -> tuple[str, ...]:
+    """BenchX's share of Object-CXR: the test part of a stratified `train_test_split(test_size=share, random_state=42)`."""
+    return tuple(shuffle_split(train, share, 42, strata)[1])

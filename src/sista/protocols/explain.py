@@ -35,6 +35,8 @@ def protocol(name: str | None = None, table: Path | None = None, out: Path | Non
             raise SistaError(f"--out needs --table: id lists of {name} are made from {chosen.data.table.file} ({chosen.data.obtain})")
         return describe(chosen)
     table = Path(table)
+    if out is not None:
+        _require_own_folder(Path(out), table)
     release = release_of(chosen, table)
     cases = cases_of(chosen, release)
     split = assign(chosen, release)
@@ -54,9 +56,21 @@ def protocol(name: str | None = None, table: Path | None = None, out: Path | Non
     files |= write_lists(shares, out)
     origin = {"file": table.name, "sha256": hashlib.sha256(table.read_bytes()).hexdigest()}
     versions = {package: importlib.metadata.version(package) for package in ("numpy", "pandas", "scikit-learn")}
-    record = {**describe(chosen), **result, "table": origin, "files": files, "versions": versions}
+    means = {"status means": STATUS[split.status]}
+    record = {**describe(chosen), **result, **means, "table": origin, "files": files, "versions": versions}
     (out / "protocol.json").write_text(json.dumps(record, indent=2) + "\n")
     return {**result, "files": files, "written to": str(out)}
+
+
+def _require_own_folder(out: Path, table: Path) -> None:
+    """SistaError where the lists would overwrite the release (COVIDx has a train.txt of its own), or cannot be written."""
+    if out.resolve() == table.resolve().parent:
+        raise SistaError(
+            f"--out {out} is the folder of {table.name}, whose train.txt or test.txt could be overwritten; give another folder"
+        )
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise SistaError(f"--out {out}: {place} is a file; give a folder for the id lists")
 
 
 def describe(protocol: Protocol) -> dict:

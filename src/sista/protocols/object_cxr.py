@@ -34,8 +34,7 @@ def cases(release: Release) -> pd.DataFrame:
     return pd.concat([file_cases(release.table, "train"), *(file_cases(frame, name) for name, frame in release.companions.items())])
 
 
-def _shuffled(release: Release, cases: pd.DataFrame, sizes: Sizes, test_size: float | int, status: Status) -> SplitList:
-    ids = cases.index[: len(release.table)].tolist()
+def _shuffled(ids: list[str], cases: pd.DataFrame, test_size: float | int, status: Status) -> SplitList:
     train, valid = shuffle_split(ids, test_size, seed=0)
     test = tuple(name for name in cases.index if name.startswith("dev/"))
     notes = () if test else (_NO_TEST,)
@@ -43,12 +42,12 @@ def _shuffled(release: Release, cases: pd.DataFrame, sizes: Sizes, test_size: fl
 
 
 def _as_coded(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
-    return _shuffled(release, cases, sizes, 0.1, "as coded")
+    return _shuffled(cases.index[: len(release.table)].tolist(), cases, 0.1, "as coded")
 
 
 def _reported(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
     here = sizes_for(len(release.table), Sizes(sizes.train, sizes.valid, 0))
-    return _shuffled(release, cases, sizes, here.valid, "substitute")
+    return _shuffled(sorted(cases.index[: len(release.table)]), cases, here.valid, "substitute")
 
 
 def _count(release: Release, cases: pd.DataFrame) -> dict[str, int]:
@@ -95,7 +94,7 @@ PROTOCOLS = (
         data=DATA,
         citation=f"{_MGCA}; sizes: G2D appendix, arXiv 2312.01522",
         status="substitute",
-        split="train.csv in file order; train_test_split(test_size=1600, random_state=0): train, valid; test: dev.csv",
+        split="images of train.csv in ascending order; train_test_split(test_size=1600, random_state=0): train, valid; test: dev.csv",
         sizes=Sizes(6_400, 1_600, 1_000),
         rule=_reported,
         tasks=(OBJECT_CXR_DETECTION,),

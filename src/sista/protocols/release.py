@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,13 +101,15 @@ def _read(table: Table, path: Path, data_set: str) -> pd.DataFrame:
                     f"{path} is not {table.file} of {data_set}: {fields} field(s) separated by spaces, expected {len(table.columns)} "
                     f"({', '.join(table.columns)}) and no header"
                 )
-            frame = pd.read_csv(path, sep=" ", header=None, dtype=str)
+            frame = pd.read_csv(path, sep=" ", header=None, dtype=str, keep_default_na=False, na_values=[""])
             frame.columns = pd.Index(table.columns)
+            if (cut := frame.isna().any(axis=1)).any():
+                raise SistaError(f"{path}, line {int(cut.argmax()) + 1}: fewer than {len(table.columns)} fields; download it again")
         else:
             header = pd.read_csv(path, nrows=0).columns
             text = {column: str for column in header if column.strip() in table.text}
             frame = pd.read_csv(path, dtype=text, low_memory=False)
-    except (ValueError, OSError, UnicodeError) as error:
+    except (ValueError, OSError, UnicodeError, EOFError, zlib.error) as error:
         raise SistaError(f"{path} cannot be read as {table.file} of {data_set}: {' '.join(str(error).split())}") from error
     frame.columns = pd.Index([str(column).strip() for column in frame.columns])
     refuse_other_columns(list(frame.columns), table, str(path), data_set)
@@ -125,4 +128,8 @@ def _beside(path: Path, names: Sequence[str]) -> Path | None:
 
 def _ids(path: Path) -> tuple[str, ...]:
     """The first word of each line; lists of MRM hold labels after it."""
-    return tuple(dict.fromkeys(line.split()[0] for line in path.read_text().splitlines() if line.strip()))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise SistaError(f"{path} cannot be read as a list of ids: {' '.join(str(error).split())}") from error
+    return tuple(dict.fromkeys(line.split()[0] for line in text.splitlines() if line.strip()))

@@ -37,7 +37,7 @@ def _as_coded(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
 
 def _corrected(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
     here = sizes_for(len(cases), sizes)
-    train, test, valid = two_shuffles(cases.index.tolist(), here.valid + here.test, seed=0)
+    train, test, valid = two_shuffles(sorted(cases.index), here.valid + here.test, seed=0)
     return SplitList(tuple(train), tuple(valid), tuple(test), "corrected")
 
 
@@ -100,7 +100,7 @@ PROTOCOLS = (
         data=DATA,
         citation=f"sista, after {_MGCA}; sizes: G2D appendix, arXiv 2312.01522",
         status="corrected",
-        split="images in the order of first appearance; train_test_split(test_size=3614, random_state=0), the rest halved: test, valid",
+        split="images in ascending order; train_test_split(test_size=3614, random_state=0), the rest halved: test, valid",
         sizes=Sizes(8_433, 1_807, 1_807),
         rule=_corrected,
         tasks=(SIIM_SEGMENTATION,),

@@ -68,11 +68,11 @@ DETECTION = Task(
     optimiser="AdamW, weight decay 1e-6, learning rate 5e-4, batch 16 (at 1 %: RSNA 2e-4 and 8, Object-CXR 2.5e-4 and 8), 50 epochs, "
     "early stop on validation mAP with patience 10",
 )
-RSNA_DETECTION = replace(DETECTION, labels=("Pneumonia",), label_policy="up to 10 boxes an image", scores=published.RSNA_MAP)
+RSNA_DETECTION = replace(DETECTION, labels=("Pneumonia",), label_policy="true boxes padded to 10 an image", scores=published.RSNA_MAP)
 OBJECT_CXR_DETECTION = replace(
     DETECTION,
     labels=("foreign object",),
-    label_policy="up to 20 boxes an image; polygons become boxes round a representative inner point",
+    label_policy="true boxes padded to 20 an image; polygons become boxes round a representative inner point",
     scores=published.OBJECT_CXR_MAP,
 )
 

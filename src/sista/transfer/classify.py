@@ -99,6 +99,8 @@ def classify(
     minibatch, tune = _settings(head, minibatch, recipe, tune)
     if sensitivity is not None and not 0 < sensitivity <= 1:
         raise SistaError(f"sensitivity is {sensitivity}; expected more than 0 and at most 1")
+    if resamples < 1:
+        raise SistaError(f"resamples is {resamples}; expected 1 or more")
     corpus = Corpus.open(data)
     films = labelled_films(corpus, labels, uncertain, blank, multi_class)
     beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")})

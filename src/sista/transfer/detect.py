@@ -45,7 +45,6 @@ def detect(
     fit: FitSettings = FitSettings(learning_rate=1e-3),  # noqa: B008  frozen
     views: ViewSettings = ViewSettings(rotation=5.0),  # noqa: B008
     validation_films: int = 1000,
-    protocol_boxes: int = 10,
     protocol: str | None = None,
     untrained: bool = False,
     seed: int = 0,
@@ -72,7 +71,6 @@ def detect(
         fit: optimiser, schedule and early stopping.
         views: how training films and their boxes are moved together.
         validation_films: at most so many films of the valid split pick the epoch.
-        protocol_boxes: boxes a film in the protocol's mAP (10 for RSNA, 20 for Object-CXR).
         protocol: the published protocol that the corpus was split by; its sizes, known defects and published scores then stand beside.
         untrained: the same architecture with fresh weights instead, as a floor.
         seed: of the draws, the head, the order of the films, and fresh weights.
@@ -107,7 +105,7 @@ def detect(
             refused[share_name(share)] = str(error)
             continue
         boxes += [(share, draw, one) for draw, one in enumerate(found)]
-        scores = detection_scores(found, truth, films.findings, films.subjects[test], protocol_boxes)
+        scores = detection_scores(found, truth, films.findings, films.subjects[test])
         per_share[share_name(share)] = {**scores, "draws": fitted}
     if not per_share:
         raise SistaError(next(iter(refused.values())))

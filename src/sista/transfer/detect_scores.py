@@ -16,7 +16,7 @@ RESAMPLES = 300  # one sorts every box once, the precision of each resample is t
 
 
 def detection_scores(
-    found: Sequence[Sequence[Boxes]], truth: Sequence[Boxes], findings: Sequence[str], subjects: np.ndarray, protocol_boxes: int
+    found: Sequence[Sequence[Boxes]], truth: Sequence[Boxes], findings: Sequence[str], subjects: np.ndarray
 ) -> dict[str, Any]:
     """All figures over the same films: found [draws][films], truth [films]; draws are averaged.
 
@@ -34,9 +34,7 @@ def detection_scores(
             "boxes": true,
             **{name: _estimate(values).as_dict() for name, values in figures.items() if name != "rates"},
             "sensitivity": {f"{rate:g}": float(value) for rate, value in zip(FROC_RATES, figures["rates"], strict=True)},
-            "protocol_map": _protocol(
-                [[_only(one, label) for one in draw] for draw in found], [_only(one, label) for one in truth], protocol_boxes
-            ),
+            "protocol_map": _protocol([[_only(one, label) for one in draw] for draw in found], [_only(one, label) for one in truth]),
         }
     together = {name: _estimate(np.mean([figures[name] for figures in each.values()], axis=0)).as_dict() for name in ("ap50", "ap", "froc")}
     healthy = [number for number, one in enumerate(truth) if not len(one.boxes)]
@@ -44,7 +42,7 @@ def detection_scores(
         "films": len(truth),
         "films_without_box": len(healthy),
         **together,
-        "protocol_map": _protocol(found, truth, protocol_boxes),
+        "protocol_map": _protocol(found, truth),
         "sure_boxes_a_healthy_film": float(np.mean([_sure(draw[number]) for draw in found for number in healthy])) if healthy else None,
         "findings": per_finding,
     }
@@ -64,9 +62,9 @@ def _estimate(values: Floats) -> Estimate:
     return Estimate(float(values[0]), (float(low), float(high)), dropped=len(values) - 1 - len(kept))
 
 
-def _protocol(found: Sequence[Sequence[Boxes]], truth: Sequence[Boxes], most: int) -> float | None:
+def _protocol(found: Sequence[Sequence[Boxes]], truth: Sequence[Boxes]) -> float | None:
     """Mean over the draws for which the protocol has a figure; None without any."""
-    known = [value for value in (protocol_map(draw, truth, most) for draw in found) if not np.isnan(value)]
+    known = [value for value in (protocol_map(draw, truth) for draw in found) if not np.isnan(value)]
     return float(np.mean(known)) if known else None
 
 
