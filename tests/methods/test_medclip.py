@@ -47,10 +47,5 @@ def test_a_teacher_without_labels_is_refused_before_anything_is_written(corpus_p
     require_teacher("clip", "tfidf")
 
 
-def test_a_label_temperature_of_nothing_is_refused():
-    with pytest.raises(SistaError, match="above zero"):
-        learner("medclip", label_temperature=0.0)
-
-
 def test_bf16(batch):
     finite_in_bf16(batch, "medclip")

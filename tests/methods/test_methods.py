@@ -25,10 +25,13 @@ def batch(corpus_path: Path) -> Batch:
     return Corpus.open(corpus_path).batch(np.arange(12), teacher="labels")
 
 
+def encoder_of() -> DualEncoder:
+    return DualEncoder(ImageEncoder("sista_compact", image_size=64), TextEncoder("compact", vocabulary=2000, dropout=0.0), dim=16)
+
+
 def result(batch: Batch, name: str = "sista", cutoff: float = 0.99, **given: object) -> StepResult:
     torch.manual_seed(0)
-    encoder = DualEncoder(ImageEncoder("sista_compact", image_size=64), TextEncoder("compact", vocabulary=2000, dropout=0.0), dim=16)
-    learner = make_method(name, encoder, lambda share: cutoff, settings_of(name, given))
+    learner = make_method(name, encoder_of(), lambda share: cutoff, settings_of(name, given))
     learner.train()
     return learner(batch, eval_view(batch.images, 64), torch.Generator().manual_seed(0), statistics=True)
 
@@ -89,6 +92,43 @@ def test_settings_are_checked() -> None:
     assert settings_of("sista", {"words": "8", "wrong_films": "true", "sigma": "0.5"}).words == 8
     with pytest.raises(SistaError, match="did you mean 'sista'"):
         settings_of("siista", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "what"),
+    [
+        ("sista", {"token_temperature": -0.1}, "above zero"),
+        ("sista", {"attention_temperature": 0}, "above zero"),
+        ("sista", {"mirror": -1}, "0 or more"),
+        ("sista-paper", {"words": -1}, "0 or more"),
+        ("sista", {"token_weight": "nan"}, "a number"),
+        ("sista", {"token_weight": "inf"}, "a number"),
+        ("sparc", {"token_temperature": 0}, "above zero"),
+        ("gloria", {"attention_temperature": -0.25}, "above zero"),
+        ("gloria", {"word_temperature": -0.1}, "0 or more"),
+        ("fane", {"hard_temperature": -0.07}, "above zero"),
+        ("fane", {"sentences": 0}, "above zero"),
+        ("mgca", {"epsilon": 0}, "above zero"),
+        ("mgca", {"prototypes": 0}, "above zero"),
+        ("mgca", {"iterations": 0}, "above zero"),
+        ("imitate", {"ratio": -1}, "0 or more"),
+        ("medclip", {"label_temperature": 0}, "above zero"),
+    ],
+)
+def test_signs_are_checked_before_anything_runs(name: str, given: dict[str, float], what: str) -> None:
+    with pytest.raises(SistaError, match=rf"setting {next(iter(given))} of method '{name}' is .*; it must be {what}"):
+        settings_of(name, given)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_must_be_positive_is_a_setting_and_is_by_default(name: str) -> None:
+    settings = settings_of(name, {})
+    kind = type(make_method(name, encoder_of(), lambda share: 0.99, settings))
+    for setting in kind.above_zero:
+        assert getattr(settings, setting) > 0
+    for setting in (*kind.above_zero, *kind.not_below_zero):
+        assert settings_of(name, {setting: 1}) is not None
+    assert {field.name for field in fields(settings) if field.name.endswith("_weight")} <= set(kind.not_below_zero)
 
 
 def test_methods_lists_and_documents_every_setting() -> None:

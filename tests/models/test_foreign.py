@@ -12,12 +12,10 @@ from torch import nn
 
 from sista.corpus import augmentation
 from sista.errors import SistaError
-from sista.models import foreign
+from sista.models import pixels as own_pixels
 from sista.models.foreign import foreign_encoder, load_foreign, read_state
-from sista.models.foreign_keys import HALF, RAW
+from sista.models.foreign_keys import HALF, IMAGENET, RAW
 from sista.models.image_encoder import ImageEncoder
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def shaken(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -58,7 +56,7 @@ def theirs(film: torch.Tensor, way: tuple) -> torch.Tensor:
 
 
 def test_the_normalisation_is_that_of_the_corpus() -> None:
-    assert (foreign.MEAN, foreign.STD) == (augmentation.MEAN, augmentation.STD)
+    assert (own_pixels.MEAN, own_pixels.STD) == (augmentation.MEAN, augmentation.STD)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +69,7 @@ def test_the_normalisation_is_that_of_the_corpus() -> None:
         ("ConVIRT-pytorch", "res_features.", True),
         ("MedKLIP", "module.res_features.", True),
         ("BioViL", "encoder.encoder.", False),
+        ("MedCLIP", "vision_model.model.", False),
         ("FaNe", "image_encoder.model.", False),
         ("timm, torchvision or transformers", "", False),
         ("unknown", "somebody.elses.trunk.", False),
@@ -138,7 +137,7 @@ def test_vision_transformers(kind: str) -> None:
         wanted = model(theirs(film, way)).last_hidden_state[:, 0]
         state = model.state_dict() if kind.endswith("5") else old_transformers_names(model.state_dict())
     elif kind == "torchvision":
-        model = shaken(torchvision.models.VisionTransformer(224, 16, 12, 3, 192, 768))
+        model, way = shaken(torchvision.models.VisionTransformer(224, 16, 12, 3, 192, 768)), IMAGENET  # as its weights are released
         model.heads = nn.Identity()
         wanted, state = model(theirs(film, way)), model.state_dict()
     else:

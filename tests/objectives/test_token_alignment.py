@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sista.errors import SistaError
-from sista.objectives.cross_film import cross_film_contrast, report_score_contrast
+from sista.objectives.cross_film import allowed_films, contrast_films, cross_film_contrast, lacking, report_score_contrast, sample_films
 from sista.objectives.targets import identity_targets
 from sista.objectives.token_alignment import FORMS, TokenAlignment
 from sista.objectives.token_attention import WEIGHTINGS, TokenAligner
@@ -49,6 +49,28 @@ def test_cross_film_and_report_score_are_their_parts():
     assert 0 < log["contrasted_words"] <= 1
     loss, _ = TokenAlignment("report_score", ALIGNER, words=None)(words, patches, mask)
     assert torch.equal(loss, report_score_contrast(words, patches, mask, identity_targets(4), ALIGNER))
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_weights_count_in_the_mean_over_all_words(drawn):
+    words, patches, mask, types, weight = token_batch()
+    weight = weight * (torch.arange(5) != 1)  # one word of each report does not count at all
+    allowed = allowed_films(lacking(types, types, mask), None, 1.0, "and")
+    others = sample_films(allowed, mask, 2, torch.Generator().manual_seed(0)) if drawn else None
+    total, whole = 0.0, 0.0
+    for report, word in mask.nonzero().tolist():
+        alone = torch.zeros_like(mask)
+        alone[report, word] = True
+        seen = allowed if others is None else allowed.gather(2, others[:, None, :].expand(-1, 5, -1))
+        if seen[report, word].any():
+            total += weight[report, word].item() * contrast_films(words, alone, patches, allowed, others, ALIGNER).item()
+            whole += weight[report, word].item()
+    assert contrast_films(words, mask, patches, allowed, others, ALIGNER, weight=weight).item() == pytest.approx(total / whole, abs=1e-9)
+    of_one = contrast_films(words, mask, patches, allowed, others, ALIGNER, weight=torch.ones_like(weight))
+    torch.testing.assert_close(of_one, contrast_films(words, mask, patches, allowed, others, ALIGNER))
+    if not drawn:
+        loss, _ = TokenAlignment("cross_film", ALIGNER, words=None, films=None)(words, patches, mask, types, weight)
+        assert loss.item() == pytest.approx(total / whole, abs=1e-9)
 
 
 def test_sentences_and_mirror():

@@ -73,9 +73,10 @@ def test_equal_patches_give_a_finite_view_and_gradient(weighting):
     assert patches.grad.abs().max() < 1e3
 
 
+@pytest.mark.parametrize("sigma", [0.3, None])
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_masked_entries_are_as_if_absent(weighting):
-    aligner = TokenAligner(weighting, k=3)
+def test_masked_entries_are_as_if_absent(weighting, sigma):
+    aligner = TokenAligner(weighting, sigma, k=3)
     mask = torch.arange(9) < 6
     weights = aligner.weigh(SCORES, mask.expand(3, 4, 9))
     torch.testing.assert_close(weights[..., :6], aligner.weigh(SCORES[..., :6]))

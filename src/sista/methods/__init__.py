@@ -35,10 +35,16 @@ METHODS = {
 
 
 def settings_of(name: str, given: dict[str, Any]) -> Any:
-    """The settings of the method `name`, one of `METHODS` or `module:Class`; `SistaError` with the nearest names for an unknown one."""
-    from sista.methods.method import make_settings
+    """The settings of the method `name`, one of `METHODS` or `module:Class`.
 
-    return make_settings(_class(name).Settings, given, name)
+    `SistaError` with the nearest names for an unknown method or setting, and for a value of the wrong type or sign.
+    """
+    from sista.methods.method import check_signs, make_settings
+
+    kind = _class(name)
+    settings = make_settings(kind.Settings, given, name)
+    check_signs(settings, kind, name)
+    return settings
 
 
 def require_teacher(name: str, teacher: str) -> None:

@@ -64,6 +64,8 @@ class Fane(Method):
 
     Settings: ClassVar[type] = FaneSettings
     settings: FaneSettings
+    above_zero: ClassVar[tuple[str, ...]] = ("temperature", "sentence_temperature", "hard_temperature", "sentences")
+    not_below_zero: ClassVar[tuple[str, ...]] = ("instance_weight", "sentence_weight", "sparsity_weight", "hard_negative_weight")
 
     def __init__(self, encoder: DualEncoder, settings: FaneSettings, cutoff: Cutoff) -> None:
         super().__init__(encoder, settings)

@@ -52,6 +52,8 @@ class Gloria(Method):
 
     Settings: ClassVar[type] = GloriaSettings
     settings: GloriaSettings
+    above_zero: ClassVar[tuple[str, ...]] = ("temperature", "attention_temperature", "score_temperature")
+    not_below_zero: ClassVar[tuple[str, ...]] = ("global_weight", "local_weight", "word_temperature", "chunk")
 
     def __init__(self, encoder: DualEncoder, settings: GloriaSettings, cutoff: Cutoff) -> None:
         super().__init__(encoder, settings)

@@ -46,6 +46,8 @@ class Imitate(InstanceMethod):
 
     Settings: ClassVar[type] = ImitateSettings
     settings: ImitateSettings
+    above_zero: ClassVar[tuple[str, ...]] = ("temperature",)
+    not_below_zero: ClassVar[tuple[str, ...]] = ("weight", "ratio")
 
     def __init__(self, encoder: DualEncoder, settings: ImitateSettings, cutoff: Cutoff) -> None:
         super().__init__(encoder, settings)

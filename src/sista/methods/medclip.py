@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sista.errors import SistaError
 from sista.methods.instance_method import InstanceMethod
 from sista.methods.method import Cutoff
 from sista.models.dual_encoder import DualEncoder
@@ -38,12 +37,11 @@ class Medclip(InstanceMethod):
 
     Settings: ClassVar[type] = MedclipSettings
     settings: MedclipSettings
+    above_zero: ClassVar[tuple[str, ...]] = ("label_temperature", "temperature")
     teachers: ClassVar[tuple[str, ...]] = ("labels", "rules", "oracle")
 
     def __init__(self, encoder: DualEncoder, settings: MedclipSettings, cutoff: Cutoff) -> None:
         super().__init__(encoder, settings)
-        if settings.label_temperature <= 0:
-            raise SistaError(f"medclip: label_temperature is {settings.label_temperature:g}; it must be above zero")
         self.instance = InstanceAlignment(
             "soft",
             beta=1.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -30,11 +31,15 @@ class StepResult:
 class Method(nn.Module):
     """Base of the methods. A subclass has a frozen dataclass `Settings`, and `forward`.
 
-    Its `teachers` are those whose similarity of reports it can use; without any named, all.
+    teachers        those whose similarity of reports it can use; without any named, all
+    above_zero      settings that must be more than 0, such as a temperature, which would turn a contrast round or divide by nothing
+    not_below_zero  settings that may be 0, such as the weight of a term
     """
 
     Settings: ClassVar[type] = type(None)
     teachers: ClassVar[tuple[str, ...]] = ()
+    above_zero: ClassVar[tuple[str, ...]] = ()
+    not_below_zero: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, encoder: DualEncoder, settings: Any) -> None:
         super().__init__()
@@ -71,7 +76,20 @@ def make_settings(kind: type, given: dict[str, Any], method: str) -> Any:
             raise SistaError(
                 f"setting {name} of method {method!r} is {value!r}; it must be {type(default).__name__} like {default!r}"
             ) from error
+        if isinstance(values[name], float) and not math.isfinite(values[name]):
+            raise SistaError(f"setting {name} of method {method!r} is {value!r}; it must be a number")
     return kind(**values)
+
+
+def check_signs(settings: Any, kind: type[Method], method: str) -> None:
+    """`SistaError` for a setting that is below what the class `kind` of the method asks for."""
+    for names, what, wrong in (
+        (kind.above_zero, "above zero", lambda value: value <= 0),
+        (kind.not_below_zero, "0 or more", lambda value: value < 0),
+    ):
+        for name in names:
+            if wrong(value := getattr(settings, name)):
+                raise SistaError(f"setting {name} of method {method!r} is {value:g}; it must be {what}")
 
 
 def _as(kind: type, value: Any) -> Any:

@@ -66,6 +66,15 @@ class Mgca(Method):
 
     Settings: ClassVar[type] = MgcaSettings
     settings: MgcaSettings
+    above_zero: ClassVar[tuple[str, ...]] = (
+        "temperature",
+        "token_temperature",
+        "prototype_temperature",
+        "epsilon",
+        "prototypes",
+        "iterations",
+    )
+    not_below_zero: ClassVar[tuple[str, ...]] = ("instance_weight", "token_weight", "prototype_weight", "freeze_steps")
 
     def __init__(self, encoder: DualEncoder, settings: MgcaSettings, cutoff: Cutoff) -> None:
         super().__init__(encoder, settings)

@@ -89,6 +89,8 @@ class Sista(Method):
 
     Settings: ClassVar[type] = SistaSettings
     settings: SistaSettings
+    above_zero: ClassVar[tuple[str, ...]] = ("tau_s", "temperature", "attention_temperature", "token_temperature", "k")
+    not_below_zero: ClassVar[tuple[str, ...]] = ("instance_weight", "token_weight", "within_weight", "mirror", "sigma", "words", "films")
 
     def __init__(self, encoder: DualEncoder, settings: SistaSettings, cutoff: Cutoff) -> None:
         super().__init__(encoder, settings)

@@ -50,6 +50,8 @@ class Sparc(Method):
 
     Settings: ClassVar[type] = SparcSettings
     settings: SparcSettings
+    above_zero: ClassVar[tuple[str, ...]] = ("temperature", "token_temperature")
+    not_below_zero: ClassVar[tuple[str, ...]] = ("global_weight", "token_weight", "sigma")
 
     def __init__(self, encoder: DualEncoder, settings: SparcSettings, cutoff: Cutoff) -> None:
         super().__init__(encoder, settings)

@@ -11,11 +11,12 @@ import torch
 
 from sista.errors import SistaError, nearest
 from sista.models.checkpoint import load_pretrained
-from sista.models.foreign import MEAN, STD, SUFFIXES, load_foreign, read_state
+from sista.models.foreign import SUFFIXES, load_foreign, read_state
 from sista.models.foreign_keys import Layout
 from sista.models.image_encoder import ImageEncoder
+from sista.models.pixels import OURS
 
-OWN = Layout("sista", "", True, ((MEAN,) * 3, (STD,) * 3))
+OWN = Layout("sista", "", True, OURS)
 
 
 @dataclass(frozen=True)

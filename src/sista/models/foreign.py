@@ -7,7 +7,7 @@ prefix is found by trying all; what cannot be matched is named.
 
 Three things differ from their own models: films have one channel, so the first convolution's three are summed; a position map is
 resampled to the grid; and pixels come normalised by 0.5 and 0.25, so what they subtracted and divided by is folded into the first
-convolution and its bias or batch norm (exact inside the film; zero padding at its border means another grey than theirs).
+convolution (`sista.models.pixels`). A checkpoint without a first convolution or a position map that fits is refused.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from sista.errors import SistaError
-from sista.models.foreign_keys import DIALECTS, Layout, layout_of, prefixes, translate
+from sista.models.foreign_keys import DIALECTS, PIXELS, Layout, layout_of, prefixes, translate
 from sista.models.image_encoder import ImageEncoder
+from sista.models.pixels import Pixels, fold_pixels, one_channel
 
-MEAN, STD = 0.5, 0.25  # what films are normalised by; sista.corpus.augmentation has the same, and a test holds them together
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 
 
@@ -45,7 +45,7 @@ class ForeignReport:
     missing: tuple[str, ...]
     mismatched: dict[str, str] = field(default_factory=dict)
     adapted: dict[str, str] = field(default_factory=dict)
-    pixels: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    pixels: Pixels | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Counts and the names that matter, JSON-able."""
@@ -129,7 +129,7 @@ def load_foreign(
     """Put the tensors of a foreign state dict into an encoder, in place; the prefix and dialect that match most are taken.
 
     least: share of the encoder's tensors that must be found; with fewer, SistaError says which layout came closest and what is missing,
-    and the encoder is left as it was. layout: only this one.
+    and the encoder is left as it was; likewise without the first convolution or the position map. layout: only this one.
     """
     wanted = {name: tensor for name, tensor in encoder.model.state_dict().items() if not name.endswith("num_batches_tracked")}
     best: tuple[int, str, str] = (-1, "", next(iter(DIALECTS)))
@@ -144,7 +144,11 @@ def load_foreign(
     fitted: dict[str, Tensor] = {}
     adapted: dict[str, str] = {}
     mismatched: dict[str, str] = {}
-    pixels = _fold_pixels(encoder, theirs, chosen)
+    settings = getattr(encoder.model, "pretrained_cfg", None) or {}
+    pixels = _pixels(settings, chosen, dialect)
+    first = settings.get("first_conv")
+    if pixels is not None and (not isinstance(first, str) or f"{first}.weight" in theirs):
+        fold_pixels(theirs, first, pixels, encoder.name)
     for name in wanted.keys() & theirs.keys():
         tensor, what = _fit(encoder, name, theirs[name].float(), wanted[name])
         if tensor is None:
@@ -166,6 +170,12 @@ def load_foreign(
         adapted=adapted,
         pixels=pixels,
     )
+    vital = {f"{first}.weight", "pos_embed"} & wanted.keys()
+    if len(fitted) >= least * len(wanted) and (lacking := sorted(vital - fitted.keys())):
+        raise SistaError(
+            f"{source} does not fit image encoder {encoder.name!r}: without {', '.join(lacking)} its features mean nothing. The closest "
+            f"was the {report}. Choose the architecture that the checkpoint was made for"
+        )
     if len(fitted) < least * len(wanted):
         raise SistaError(
             f"{source} does not fit image encoder {encoder.name!r}: {len(fitted)} of its {len(wanted)} tensors found, {least:.0%} needed. "
@@ -204,7 +214,7 @@ def _fit(encoder: ImageEncoder, name: str, theirs: Tensor, ours: Tensor) -> tupl
     if theirs.shape == ours.shape:
         return theirs, ""
     if theirs.ndim == 4 and ours.ndim == 4 and ours.shape[1] == 1 and theirs.shape[1] == 3 and theirs.shape[::2] == ours.shape[::2]:
-        return theirs.sum(dim=1, keepdim=True), "three channels summed to one"
+        return one_channel(theirs), "three channels summed to one"
     if name == "pos_embed" and theirs.ndim == ours.ndim == 3 and theirs.shape[-1] == ours.shape[-1]:
         from timm.layers import resample_abs_pos_embed
 
@@ -216,34 +226,12 @@ def _fit(encoder: ImageEncoder, name: str, theirs: Tensor, ours: Tensor) -> tupl
     return None, ""
 
 
-def _fold_pixels(encoder: ImageEncoder, theirs: dict[str, Tensor], layout: Layout) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Let the first convolution expect our pixels instead of theirs, in place; the mean and std that were folded in, None if none were.
-
-    Theirs is (p - mean)/std, ours (p - 0.5)/0.25, hence theirs = ours 0.25/std + (0.5 - mean)/std: the factor goes into the weight, the
-    constant into the bias, or off the running mean of the batch norm behind.
-    """
-    settings = getattr(encoder.model, "pretrained_cfg", None) or {}
-    first, pixels = settings.get("first_conv"), layout.pixels
-    if pixels is None and "mean" in settings and "std" in settings:
-        pixels = (tuple(settings["mean"]), tuple(settings["std"]))
-    if not isinstance(first, str) or pixels is None or f"{first}.weight" not in theirs or theirs[f"{first}.weight"].ndim != 4:
-        return None
-    weight = theirs[f"{first}.weight"].float()
-    mean, std = (torch.tensor(values, dtype=weight.dtype) for values in pixels)
-    if weight.shape[1] == 1:
-        mean, std = mean.mean()[None], std.mean()[None]
-    if weight.shape[1] != len(mean):
-        return None
-    constant = (weight.sum(dim=(2, 3)) * ((MEAN - mean) / std)).sum(dim=1)
-    bias, norm = f"{first}.bias", {"conv1": "bn1.running_mean", "conv1.0": "conv1.1.running_mean"}.get(first)
-    if bias in theirs:
-        theirs[bias] = theirs[bias].float() + constant
-    elif norm in theirs:
-        theirs[norm] = theirs[norm].float() - constant
-    elif constant.abs().max() > 1e-6:
-        return None
-    theirs[f"{first}.weight"] = weight * (STD / std)[None, :, None, None]
-    return pixels
+def _pixels(settings: Mapping[str, Any], layout: Layout, dialect: str) -> Pixels | None:
+    """What a checkpoint's pixels were normalised by: as its project says, else its dialect, else timm's model; None where nobody says."""
+    if layout.pixels is not None or dialect in PIXELS:
+        return layout.pixels or PIXELS[dialect]
+    mean, std = settings.get("mean"), settings.get("std")
+    return None if mean is None or std is None else (tuple(mean), tuple(std))
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -15,6 +15,8 @@ from torch import Tensor
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 RAW = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+PIXELS = {"torchvision ViT": IMAGENET}  # by dialect, where timm's model of that name has others
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("ConVIRT in BenchX", "visual.model.", True, None),  # the prefix in BenchX's converter; its pixels are not stated
     Layout("ConVIRT-pytorch", "res_features.", True, None),  # edreisMD/ConVIRT-pytorch models/model.py; children by number
     Layout("MedKLIP", "module.res_features.", True, None),  # BenchX's converter; three stages only: refused unless `least` is lower
-    Layout("MedCLIP", "vision_model.model.", True, None),  # BenchX's converter (its ResNet)
+    # BenchX's converter (its ResNet); RyanWangZf/MedCLIP constants.py, pixels of its feature extractor
+    Layout("MedCLIP", "vision_model.model.", True, ((0.5862785803043838,) * 3, (0.27950088968644304,) * 3)),
     Layout("BioViL", "encoder.encoder.", True, RAW),  # microsoft/hi-ml image/model/model.py: ImageModel.encoder.encoder; pixels 0 to 1
     Layout("MoCo", "module.encoder_q.", True, None),  # facebookresearch/moco
     Layout("FaNe", "image_encoder.model.", False, None),  # no public code was found

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sista.errors import SistaError, nearest
+from sista.models.pixels import fold_pixels, one_channel
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class ImageFeatures:
 
 
 class ImageEncoder(nn.Module):
-    """A timm model by name, on one-channel films.
+    """A timm model by name, on one-channel films normalised by 0.5 and 0.25. `pretrained` weights of timm's are made to expect those.
 
     `patch_stride` picks the patches of a hierarchical model: the deepest stage whose stride does not exceed it (16: the third stage of a
     ResNet, as MGCA). A plain vision transformer has its tokens.
@@ -106,15 +107,27 @@ def _create(name: str, image_size: int, pretrained: bool, options: dict[str, Any
 
     if not timm.is_model(name.split(":")[-1]) and "/" not in name:
         raise SistaError(f"unknown image encoder {name!r}: {_close_timm_names(name)}; `timm.list_models()` has them all")
-    keywords: dict[str, Any] = {"in_chans": 1, "num_classes": 0, "pretrained": pretrained, **options}
     try:
-        try:
-            return timm.create_model(name, img_size=image_size, **keywords)
-        except TypeError:  # convolutional models take films of any size and know no img_size
-            return timm.create_model(name, **keywords)
+        model = _made(name, image_size, in_chans=1, **options)
+        if pretrained:
+            whole = _made(name, image_size, in_chans=3, pretrained=True, **options)
+            state, settings = whole.state_dict(), whole.pretrained_cfg
+            fold_pixels(state, settings.get("first_conv"), (tuple(settings["mean"]), tuple(settings["std"])), name)
+            weight = f"{settings['first_conv']}.weight"
+            model.load_state_dict({**state, weight: one_channel(state[weight])})
+        return model
     except (OSError, RuntimeError, ValueError) as error:
         remedy = "give a local checkpoint, or leave pre-trained weights off" if pretrained else "check the name and its options"
         raise SistaError(f"image encoder {name!r} could not be made ({error}); {remedy}") from error
+
+
+def _made(name: str, image_size: int, **keywords: Any) -> Any:
+    import timm
+
+    try:
+        return timm.create_model(name, img_size=image_size, num_classes=0, **keywords)
+    except TypeError:  # convolutional models take films of any size and know no img_size
+        return timm.create_model(name, num_classes=0, **keywords)
 
 
 def _close_timm_names(name: str) -> str:

@@ -50,8 +50,11 @@ class TextEncoder(nn.Module):
 
     @property
     def longest(self) -> int:
-        """The most pieces that one text may have."""
-        return int(getattr(self.model.config, "max_position_embeddings", 10**9))
+        """The most pieces that one text may have; models that state no number take any."""
+        config = self.model.config
+        places = int(getattr(config, "max_position_embeddings", 0) or 0)
+        first = (config.pad_token_id or 0) + 1 if PLAIN_KINDS.get(config.model_type) else 0  # RoBERTa's positions begin behind padding's
+        return places - first if places > 0 else 10**9
 
     def forward(self, pieces: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> TextFeatures:
         """Pooled vectors and piece vectors of padded token ids. On the CPU padding is not computed where the model can do without."""

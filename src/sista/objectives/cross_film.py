@@ -11,7 +11,7 @@ from sista.objectives.chunked import films_of, sum_over_reports
 from sista.objectives.contrastive import FLOOR, contrast_rows
 from sista.objectives.precision import full_precision
 from sista.objectives.targets import Targets
-from sista.objectives.token_attention import TokenAligner, unit
+from sista.objectives.token_attention import EPS, TokenAligner, unit
 
 POOLINGS = ("aligner", "max")
 COMBINE = ("and", "or")
@@ -142,14 +142,19 @@ def contrast_films(
     aligner: TokenAligner | None = None,
     temperature: float = 0.1,
     pooling: str = "aligner",
+    weight: Float[Tensor, "b k"] | None = None,
 ) -> Float[Tensor, ""]:
-    """`cross_film_contrast` with the negatives settled: `allowed` films of each word, among the drawn `others` (None: all)."""
+    """`cross_film_contrast` with the negatives settled: `allowed` films of each word, among the drawn `others` (None: all).
+
+    weight: of each word in the mean; by default all words that have a negative count alike.
+    """
     aligner = TokenAligner() if aligner is None else aligner
     if others is not None:
-        return contrast_drawn_films(words, mask, patches, seen_films(allowed, others), others, aligner, temperature, pooling)
+        seen = seen_films(allowed, others)
+        return contrast_drawn_films(words, mask, patches, seen, others, aligner, temperature, pooling, weight=weight)
     own = torch.eye(len(words), dtype=torch.bool, device=words.device)[:, None, :].expand_as(allowed)
-    counted = mask & allowed.any(dim=2)
-    return _summed(all_film_scores(words, patches, aligner, pooling), own, allowed, counted, temperature) / counted.sum().clamp(min=1)
+    counted, total = _counted(mask & allowed.any(dim=2), weight)
+    return _summed(all_film_scores(words, patches, aligner, pooling), own, allowed, counted, temperature) / total
 
 
 @full_precision
@@ -163,13 +168,14 @@ def contrast_drawn_films(
     temperature: float = 0.1,
     pooling: str = "aligner",
     chunk: int = 0,
+    weight: Float[Tensor, "b k"] | None = None,
 ) -> Float[Tensor, ""]:
     """`contrast_films` with `allowed` at the drawn films alone. More than `chunk` reports go `chunk` at a time; 0: all at once."""
     mine = torch.arange(len(words), device=words.device)[:, None]
     chosen = torch.cat([mine, others], dim=1)
     own = (chosen == mine)[:, None, :].expand(-1, words.shape[1], -1)
     allowed = torch.cat([torch.zeros_like(mask)[:, :, None], allowed], dim=2)
-    counted = mask & allowed.any(dim=2)
+    counted, whole = _counted(mask & allowed.any(dim=2), weight)
 
     def term(words: Tensor, films: Tensor, rows: slice) -> Tensor:
         return _summed(film_scores(words, films, aligner, pooling), own[rows], allowed[rows], counted[rows], temperature)
@@ -178,13 +184,24 @@ def contrast_drawn_films(
         total = sum_over_reports(term, words, patches, chosen, chunk)
     else:
         total = term(words, films_of(patches, chosen), slice(None))
-    return total / counted.sum().clamp(min=1)
+    return total / whole
+
+
+def _counted(contrasted: Bool[Tensor, "b k"], weight: Float[Tensor, "b k"] | None) -> tuple[Tensor, Tensor]:
+    """How much each word counts [b,k], 0 without a negative, and by what their sum is divided."""
+    if weight is None:
+        return contrasted, contrasted.sum().clamp(min=1)
+    counted = torch.where(contrasted, weight, torch.zeros_like(weight))
+    return counted, counted.sum().clamp(min=EPS)
 
 
 def _summed(scores: Tensor, own: Tensor, allowed: Tensor, counted: Tensor, temperature: float) -> Tensor:
     targets = Targets(own.flatten(0, 1).to(scores.dtype), (own | allowed).flatten(0, 1).to(scores.dtype))
     losses = contrast_rows(scores.flatten(0, 1) / temperature, targets)
-    return torch.where(counted.flatten(), losses, torch.zeros_like(losses)).sum()
+    share = counted.flatten()
+    if share.dtype == torch.bool:
+        return torch.where(share, losses, torch.zeros_like(losses)).sum()
+    return torch.where(share > 0, losses * share, torch.zeros_like(losses)).sum()
 
 
 def seen_films(allowed: Bool[Tensor, "b k b"], chosen: Int[Tensor, "b f"]) -> Bool[Tensor, "b k f"]:

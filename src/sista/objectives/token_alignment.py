@@ -132,9 +132,10 @@ class TokenAlignment(nn.Module):
 
         def term(units: Tensor, patches: Tensor) -> Tensor:
             if allowed is not None and others is not None:
-                return contrast_drawn_films(units, mask, patches, allowed, others, self.aligner, self.temperature, self.pooling, self.chunk)
+                settings = (self.aligner, self.temperature, self.pooling, self.chunk)
+                return contrast_drawn_films(units, mask, patches, allowed, others, *settings, weight)
             if allowed is not None:
-                return contrast_films(units, mask, patches, allowed, None, self.aligner, self.temperature, self.pooling)
+                return contrast_films(units, mask, patches, allowed, None, self.aligner, self.temperature, self.pooling, weight)
             if self.form == "report_score":
                 wanted = identity_targets(len(units), device=units.device) if targets is None else targets
                 return report_score_contrast(units, patches, mask, wanted, self.aligner, self.temperature, weight, self.pooling)

@@ -17,11 +17,11 @@ from sista.objectives.precision import full_precision
 EPS = 1e-6  # of the min-max range and of the weight sum: a constant row gets weights of 0, not 0/0
 
 
-def minmax_weights(scores: Float[Tensor, "*rows p"], sigma: float | None = None) -> Float[Tensor, "*rows p"]:
+def minmax_weights(scores: Float[Tensor, "*rows p"], sigma: float | Tensor | None = None) -> Float[Tensor, "*rows p"]:
     """u = (s - min) / (max - min + eps), 0 where u < sigma, a = u / (sum u + eps), over the last axis (SPARC, arXiv 2401.09865).
 
-    `sigma` None is SPARC's 1/P, which keeps 97 % of the patches and more. A constant row gives 0. The range is multiplied out,
-    a = x / (sum x + eps (max - min + eps)) with x = s - min: half the work in the backward pass.
+    `sigma` None is SPARC's 1/P, which keeps 97 % of the patches and more; it may differ by row, [*rows,1]. A constant row gives 0. The range
+    is multiplied out, a = x / (sum x + eps (max - min + eps)) with x = s - min: half the work in the backward pass.
     """
     sigma = 1.0 / scores.shape[-1] if sigma is None else sigma
     low = scores.amin(dim=-1, keepdim=True)
@@ -131,9 +131,9 @@ class TokenAligner:
             return WEIGHTINGS[self.weighting](self, scores)
         if self.weighting == "minmax":  # an absent entry may not be the minimum
             scores = torch.where(mask, scores, scores.masked_fill(~mask, -FLOOR).amin(dim=-1, keepdim=True))
-        else:
-            scores = scores.masked_fill(~mask, FLOOR)
-        return WEIGHTINGS[self.weighting](self, scores) * mask
+            present = mask.sum(dim=-1, keepdim=True).clamp(min=1)  # of the 1/P; padding is no entry
+            return minmax_weights(scores, 1.0 / present if self.sigma is None else self.sigma) * mask
+        return WEIGHTINGS[self.weighting](self, scores.masked_fill(~mask, FLOOR)) * mask
 
     @full_precision
     def __call__(
