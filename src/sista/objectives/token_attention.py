@@ -20,8 +20,8 @@ EPS = 1e-6  # of the min-max range and of the weight sum: a constant row gets we
 def minmax_weights(scores: Float[Tensor, "*rows p"], sigma: float | Tensor | None = None) -> Float[Tensor, "*rows p"]:
     """u = (s - min) / (max - min + eps), 0 where u < sigma, a = u / (sum u + eps), over the last axis (SPARC, arXiv 2401.09865).
 
-    `sigma` None is SPARC's 1/P, which keeps 97 % of the patches and more; it may differ by row, [*rows,1]. A constant row gives 0. The range
-    is multiplied out, a = x / (sum x + eps (max - min + eps)) with x = s - min: half the work in the backward pass.
+    `sigma` None is SPARC's 1/P, which keeps 97 % of the patches and more; it may differ by row, [*rows,1]. A constant row gives 0. The
+    range is multiplied out, a = x / (sum x + eps (max - min + eps)) with x = s - min: half the work in the backward pass.
     """
     sigma = 1.0 / scores.shape[-1] if sigma is None else sigma
     low = scores.amin(dim=-1, keepdim=True)
