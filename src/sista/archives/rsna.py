@@ -71,8 +71,8 @@ class Rsna(Release):
     def __getitem__(self, index: int) -> Study:
         """Study number `index`, in the order of the table."""
         name = self._films.id_of(index)
-        rows = [row for row in self._films[index] if self._boxed[row]]
-        regions = tuple(Region(PNEUMONIA, *self._boxes[row].astype(float).tolist(), canvas=_CANVAS) for row in rows)
+        boxes = [self._boxes[row].astype(float).tolist() for row in self._films[index] if self._boxed[row]]
+        regions = tuple(Region(PNEUMONIA, x, y, width, height, canvas=_CANVAS) for x, y, width, height in boxes)
         film = Film(name, existing(self.images / f"{name}.dcm"), "", regions)
         return Study(name, self._patient_of.get(name, name), "", (film,), {PNEUMONIA: float(self._positive[index])})
 
