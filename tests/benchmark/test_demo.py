@@ -8,6 +8,7 @@ import pytest
 
 import sista
 from sista.benchmark.report import _curves
+from sista.errors import SistaError
 
 
 def test_demo_writes_summary_checkpoint_and_report(tmp_path: Path) -> None:
@@ -28,6 +29,12 @@ def test_demo_writes_summary_checkpoint_and_report(tmp_path: Path) -> None:
     assert sista.load(out / "run").label_names
     again = sista.demo(out, seed=3, studies=400, epochs=1, progress=False)
     assert again["zero_shot_auroc"] == summary["zero_shot_auroc"]
+
+
+def test_too_few_studies_are_told_before_any_is_made(tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match=r"studies is 5; .* at least 128"):
+        sista.demo(tmp_path / "demo", studies=5)
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,28 @@ def test_regions_follow_their_film(crop: bool) -> None:
     assert film[mask].mean() > 235  # the rim is mixed with what lies beside it
     assert film[~mask].mean() < 115
     np.testing.assert_array_equal(np.flatnonzero(mask.any(axis=0))[[0, -1]], [x, x + width - 1])
+
+
+def test_boxes_end_where_the_cropped_film_ends() -> None:
+    study = bordered()
+    film = study.films[0]
+    assert isinstance(film.source, np.ndarray)
+    boxes = (Region("in the border", 2, 50, 10, 40), Region("straddling", 10, 50, 40, 40), Region("inside", 40, 60, 30, 20))
+    (row,), _ = study_rows(
+        replace(study, films=(replace(film, regions=boxes),)), RowSettings(**{**SETTINGS.__dict__, "crop_borders": True})
+    )
+    found = {one["finding"]: tuple(one[name] for name in ("x", "y", "width", "height")) for one in row["regions"]}
+    assert found == {"straddling": (0, 5, 15, 20), "inside": (10, 10, 15, 10)}
+
+
+def test_a_box_far_beyond_the_film_leaves_it_out() -> None:
+    study = bordered()
+    for box in (Region("x", 80, 60, 30, 20), Region("x", 40, -10, 30, 20)):
+        rows, left_out = study_rows(replace(study, films=(replace(study.films[0], regions=(box,)),)), SETTINGS)
+        assert not rows
+        assert left_out[0].reason.startswith("box outside the film: ")
+    (row,), _ = study_rows(replace(study, films=(replace(study.films[0], regions=(Region("x", 69, 60, 32, 20),)),)), SETTINGS)
+    assert row["regions"][0]["x"] + row["regions"][0]["width"] == row["width"]  # a pixel beyond is cut off
 
 
 def test_settings_of_display_enter_the_build(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_salt_draws_anew() -> None:
     assert any(split_of(f"p{i}") != split_of(f"p{i}", salt="other") for i in range(50))
 
 
-@pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.9, 0.2, 0.1), (1.2, -0.1, -0.1)])
+@pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.9, 0.2, 0.1), (1.2, -0.1, -0.1), (float("nan"),) * 3])
 def test_wrong_fractions_are_refused(fractions: tuple[float, ...]) -> None:
     with pytest.raises(SistaError, match="three shares"):
         split_of("p", fractions)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from sista.corpus.tokenizer import train_tokenizer
-from sista.corpus.tokens import MAX_PIECES, TokenStore
+from sista.corpus.tokenizer import ReportTokenizer, train_tokenizer
+from sista.corpus.tokens import MAX_PIECES, TokenStore, report_tokens
 from sista.corpus.words import word_spans, word_type
 
 TEXTS = [
@@ -115,6 +116,21 @@ def test_an_empty_text_has_its_special_tokens() -> None:
     batch = TokenStore.from_texts([""], TOKENIZER).collate([0])
     assert batch["pieces"].tolist() == [[TOKENIZER.cls_id, TOKENIZER.sep_id]]
     assert not batch["word_mask"].any()
+
+
+@pytest.mark.parametrize("kind", ["byte-level", "metaspace"])
+def test_a_piece_that_begins_with_the_space_before_its_sentence_belongs_to_it(kind: str) -> None:
+    text = "There is edema. No effusion is seen. Heart is normal."
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False) if kind == "byte-level" else pre_tokenizers.Metaspace()
+    made.train_from_iterator([text] * 5, trainers.BpeTrainer(vocab_size=300, special_tokens=special))
+    made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    ids, offsets = ReportTokenizer(made, special).encode([text])[0]
+    report = report_tokens(text, ids, offsets)
+    for number, first in enumerate(("There", "No", "Heart")):
+        piece = made.id_to_token(int(report.pieces[report.piece_sentence == number][0]))
+        assert piece.strip("\u0120\u2581") == first
 
 
 def test_some_sentences_are_whole_sentences_in_their_order(store: TokenStore) -> None:

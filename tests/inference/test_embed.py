@@ -37,6 +37,22 @@ def test_vectors_equal_those_of_the_model_in_the_order_of_the_corpus(run_path, c
         np.testing.assert_allclose(held[name], getattr(expected, name), atol=1e-5)
 
 
+def test_a_table_goes_on_with_its_own_columns_and_holds_reports_as_a_corpus_does(run_path, corpus_path, tmp_path):
+    films = Corpus.open(corpus_path).films([0, 1])[:, 0].numpy()
+    for number, film in enumerate(films):
+        Image.fromarray(film).save(tmp_path / f"{number}.png")
+    raw = "INDICATION: history of pneumothorax.\nFINDINGS: Small left effusion.\nIMPRESSION: Effusion."
+    rows = {"image": ["0.png"], "second": ["1.png"], "raw": [raw], "clean": ["Small left effusion. Effusion."]}
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    embed(run_path, tmp_path / "t.csv", tmp_path / "a", report_column="raw", **OPTIONS)
+    for other in ({"image_column": "second", "report_column": "raw"}, {"report_column": "clean"}, {}):
+        with pytest.raises(SistaError, match=r"was begun with another (image_column|report_column)"):
+            embed(run_path, tmp_path / "t.csv", tmp_path / "a", **other, **OPTIONS)
+    embed(run_path, tmp_path / "t.csv", tmp_path / "b", report_column="clean", **OPTIONS)
+    raw_text, clean_text = (read_embeddings(tmp_path / name, "text")["text"] for name in "ab")
+    np.testing.assert_array_equal(raw_text, clean_text)
+
+
 def test_a_stopped_run_goes_on_and_ends_with_the_same_files(run_path, corpus_path, embedded, tmp_path, monkeypatch):
     whole = embed_archive._write_part
     written = []

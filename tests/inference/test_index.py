@@ -26,6 +26,20 @@ def test_exact_search_equals_sorting_all_similarities(monkeypatch, cells):
     np.testing.assert_allclose(found.scores, np.take_along_axis(similarity, order, 1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["exact", "faiss"])
+def test_equal_scores_stand_in_the_order_of_their_rows(kind):
+    if kind == "faiss":
+        pytest.importorskip("faiss", reason="faiss is not installed (extra `faiss`)")
+    vectors = np.eye(64, dtype=np.float32)[np.random.default_rng(0).integers(1, 64, 500)]
+    vectors[100:120] = np.eye(64, dtype=np.float32)[0]
+    found = VectorIndex(vectors, kind, cells=1, probes=1).search(vectors[100:101], 5)
+    assert (found.scores == 1).all()
+    if kind == "exact":
+        assert found.rows.tolist() == [[100, 101, 102, 103, 104]]
+        assert VectorIndex(np.zeros((50, 4)), "exact").search(np.ones((1, 4)), 3).rows.tolist() == [[0, 1, 2]]
+    assert found.rows[0].tolist() == sorted(found.rows[0])
+
+
 def test_more_neighbours_than_vectors_are_missing_ones():
     found = VectorIndex(vectors(3), "exact").search(vectors(2, seed=1), 5)
     assert (found.rows[:, 3:] == -1).all()

@@ -39,6 +39,14 @@ def test_bad_files_are_refused(tmp_path: Path, content: str, said: str) -> None:
         read_prompts(file)
 
 
+def test_a_file_without_findings_and_a_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.json").write_text("{}")
+    with pytest.raises(SistaError, match=r"empty\.json holds no finding; leave --prompts out"):
+        read_prompts(tmp_path / "empty.json")
+    with pytest.raises(SistaError, match="give a JSON file"):
+        read_prompts(tmp_path)
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(SistaError, match="no prompts at"):
         read_prompts(tmp_path / "none.json")

@@ -65,7 +65,7 @@ def build(
     facts = build_corpus(
         source,
         Path(out),
-        size=size or own_size,
+        size=own_size if size is None else size,
         image_format=image_format,
         workers=workers,
         tokenizer=tokenizer,

@@ -15,6 +15,7 @@ from sista.benchmark.evaluation import evaluate
 from sista.benchmark.report import write_report
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_json
+from sista.errors import SistaError
 from sista.inference.pretrained import load, untrained
 from sista.training.log import read_log
 from sista.training.pretrain import pretrain
@@ -42,6 +43,11 @@ def demo(
         method: how films and reports are aligned.
         progress: show progress bars on standard error.
     """
+    batch = OptimizerSettings().batch_size
+    if studies < 2 * batch:
+        raise SistaError(
+            f"studies is {studies}; four fifths must fill a batch of {batch} and the rest be enough to score, so at least {2 * batch}"
+        )
     out, begin = Path(out), time.perf_counter()
     built = build(Phantom(studies, seed=seed), out / "corpus", progress=progress)
     corpus = Corpus.open(out / "corpus")

@@ -38,7 +38,8 @@ def write_report(
         "<h1>sista demo</h1>",
         f"<p class=note>{len(corpus):,} procedural studies of {corpus.facts['subjects']:,} subjects at {corpus.size} px; "
         f"method <b>{html.escape(summary['method'])}</b>, seed {summary['seed']}; {summary['test_films']:,} held-out films. "
-        "Everything below is measured on subjects that training never saw; intervals are 95 % bootstrap intervals over subjects.</p>",
+        "Metrics, findings, phrases and reports are of subjects that training never saw; intervals are 95 % bootstrap intervals over "
+        "subjects. The curves are of training, those named valid of the validation split.</p>",
         "<h2>Metrics</h2>",
         _metrics_table(summary),
         "<h2>Findings</h2>",

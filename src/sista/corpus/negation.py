@@ -157,7 +157,7 @@ def polarity(sentence: str, start: int, end: int, doubts_inside: bool = True) ->
             continue
         if start <= scope.cue < end:
             cue = sentence[scope.cue : scope.cue + 14].lower()
-            if not (doubts_inside if scope.kind == "doubted" else "not" in cue[:8] or "no longer" in cue):
+            if not (doubts_inside if scope.kind == "doubted" else "not" in cue[:8] or ("no longer" in cue and start < scope.cue)):
                 continue
         kinds.add(scope.kind)
     return "denied" if "denied" in kinds else "doubted" if "doubted" in kinds else "affirmed"

@@ -174,7 +174,7 @@ def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:
         "pixel_spacing": None if opened.pixel_spacing is None else [opened.pixel_spacing[0] / down, opened.pixel_spacing[1] / across],
         "film_tags": [{"name": name, "value": value} for name, value in sorted(opened.tags.items())],
         "view": film.view,
-        "regions": [_region_columns(region, place, film.source) for region in film.regions],
+        "regions": [held for region in film.regions if (held := _region_columns(region, place, film.source)) is not None],
         "source": Path(_source_name(film.source)).name,  # no folder: the same files give the same corpus wherever they lie
     }
 
@@ -193,7 +193,8 @@ class _Place:
     source_height: int
 
 
-def _region_columns(region: Region, place: _Place, source: Path | np.ndarray) -> dict[str, Any]:
+def _region_columns(region: Region, place: _Place, source: Path | np.ndarray) -> dict[str, Any] | None:
+    """The region on the stored film, cut off at its sides; None where it lay in a border that was cropped."""
     drawn = region.canvas or ((place.source_width, place.source_height) if region.mask is None else region.mask.shape[::-1])
     across, down = place.source_width / drawn[0], place.source_height / drawn[1]
     x, y, width, height = region.x * across, region.y * down, region.width * across, region.height * down
@@ -202,15 +203,27 @@ def _region_columns(region: Region, place: _Place, source: Path | np.ndarray) ->
         size = f"{place.source_width} x {place.source_height}"
         ends = f"from {x:.0f}, {y:.0f} to {x + width:.0f}, {y + height:.0f}"
         raise StudyRefused(f"box outside the film: {_source_name(source)} ({region.finding} {ends}, film {size}: a copy of another size?)")
+    left, wide = _within((x - place.x) * place.across, width * place.across, place.width)
+    top, high = _within((y - place.y) * place.down, height * place.down, place.height)
+    if wide <= 0 or high <= 0:
+        return None
     return {
         "finding": region.finding,
-        "x": (x - place.x) * place.across,
-        "y": (y - place.y) * place.down,
-        "width": width * place.across,
-        "height": height * place.down,
+        "x": left,
+        "y": top,
+        "width": wide,
+        "height": high,
         "phrase": region.phrase,
         "mask": None if region.mask is None else encode_film(_stored_mask(np.asarray(region.mask, dtype=bool), place)),
     }
+
+
+def _within(start: float, length: float, most: int) -> tuple[float, float]:
+    """A stretch cut off at 0 and `most`; as it is where it lies between, to the last digit."""
+    if start >= 0 and start + length <= most:
+        return start, length
+    first, last = max(start, 0.0), min(start + length, float(most))
+    return first, last - first
 
 
 def _stored_mask(mask: np.ndarray, place: _Place) -> np.ndarray:

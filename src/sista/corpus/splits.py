@@ -17,7 +17,7 @@ def split_of(subject_id: str, fractions: Sequence[float] = (0.8, 0.1, 0.1), salt
 
     It depends on nothing else, so a corpus that grows keeps every old subject where it was.
     """
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+    if len(fractions) != 3 or not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-6):
         raise SistaError(f"split fractions {tuple(fractions)}: expected three shares (train, valid, test) that add up to 1")
     digest = hashlib.sha256(f"{salt}\0{subject_id}".encode()).digest()
     place = int.from_bytes(digest[:7], "big") / 2**56

@@ -188,9 +188,9 @@ def report_tokens(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, in
     piece_word = words_of_pieces(offsets, spans)
     limit = _whole_words(piece_word, max_pieces - 2)
     words = int(piece_word[:limit].max(initial=-1)) + 1
-    starts = np.array([start for start, _ in offsets[:limit]], dtype=np.int64)
+    ends = np.array([end for _, end in offsets[:limit]], dtype=np.int64)  # a piece may begin with the space before its sentence
     sentence_starts = np.array([start for start, _ in sentences], dtype=np.int64)
-    piece_sentence = np.maximum(np.searchsorted(sentence_starts, starts + 1) - 1, 0) if len(sentences) else np.zeros(limit, dtype=np.int64)
+    piece_sentence = np.maximum(np.searchsorted(sentence_starts, ends) - 1, 0) if len(sentences) else np.zeros(limit, dtype=np.int64)
     columns = (ids[:limit], piece_word[:limit], piece_sentence, types[:words], weights[:words], where[:words])
     return ReportTokens(*(np.array(column, dtype=kind) for column, kind in zip(columns, _COLUMNS.values(), strict=True)))
 

@@ -25,6 +25,8 @@ from sista import versions
 from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import read_json, whole_file, write_json
+from sista.corpus.report import clean_text
+from sista.corpus.sections import split_sections, training_text
 from sista.corpus.study import SPLITS, StudyRefused
 from sista.corpus.tables import cell_text, read_table
 from sista.errors import SistaError
@@ -71,7 +73,7 @@ def embed(
         out: a folder for the shards.
         split: only this part of a corpus.
         image_column: of a table, the path of each film, relative to the table's folder.
-        report_column: of a table, the report to embed beside it; by default none.
+        report_column: of a table, the report to embed beside it, as a corpus would hold it (findings and impression); by default none.
         shard: films a shard; what a stopped run loses at most.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, bf16 or fp32.
@@ -91,6 +93,7 @@ def embed(
         "encoder": {"sha256": trained.weights, "method": trained.card.get("method")},
         "image_size": trained.image_size,
         "precision": trained.precision,
+        **({} if data.is_dir() else {"image_column": image_column, "report_column": report_column}),
     }
     _claim(out, description)
     parts = [np.arange(start, min(start + shard, len(source))) for start in range(0, len(source), shard)]
@@ -215,7 +218,7 @@ def _table(data: Path, image_column: str, report_column: str | None) -> Source:
         "subject_id": given["subject_id"] or given["study_id"] or film,
         "split": given["split"] or [""] * len(paths),
     }
-    texts = [cell_text(cell) for cell in frame[report_column]] if report_column else None
+    texts = [clean_text(training_text(split_sections(cell_text(cell)))) for cell in frame[report_column]] if report_column else None
     fingerprint = hashlib.sha256(data.read_bytes()).hexdigest()
     return Source(str(data), fingerprint, ids, films, (lambda some: [texts[row] for row in some]) if texts is not None else None)
 

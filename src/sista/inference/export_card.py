@@ -18,9 +18,9 @@ FILM = (
     "divided by 255, less `mean`, divided by `std`; float32 [batch, 1, size, size]"
 )
 TEXT = (
-    "pieces: cls, the ids of tokenizer.json without special tokens, sep, cut to `max_pieces`, padded with pad, int64. mask: bool, true on "
-    "pieces, cls and sep among them. piece_word: int64, which match of `words` in the text a piece overlaps, else -1. word_weight: "
-    "float32, how much each word counts in a heat map, a row's sum 1"
+    "pieces: cls, the ids of tokenizer.json without special tokens, sep, cut to `max_pieces` at the end of a word, padded with pad, int64. "
+    "mask: bool, true on pieces, cls and sep among them. piece_word: int64, which match of `words` in the text a piece overlaps, else -1. "
+    "word_weight: float32, how much each word counts in a heat map, a row's sum 1"
 )
 
 

@@ -56,14 +56,16 @@ class VectorIndex:
         return f"VectorIndex({len(self):,} x {self.vectors.shape[1]}, {self.kind})"
 
     def search(self, queries: ArrayLike, k: int) -> Neighbours:
-        """The k nearest of each query [q,D], best first; equal scores in the order of their rows."""
+        """The k nearest of each query [q,D], best first; equal scores in the order of their rows (which of them, faiss chooses)."""
         wanted = unit_rows(queries)
         if k < 1 or wanted.shape[1] != self.vectors.shape[1]:
             raise SistaError(f"{k} neighbours of queries {wanted.shape} among vectors {self.vectors.shape}: expected k >= 1 and one width")
         if self._faiss is None:
             return exact_neighbours(wanted, self.vectors, k)
         scores, rows = self._faiss.search(wanted, k)
-        return Neighbours(rows.astype(np.int64), np.where(rows >= 0, scores, -np.inf).astype(np.float32))
+        scores = np.where(rows >= 0, scores, -np.inf).astype(np.float32)
+        order = np.lexsort((rows, -scores), axis=1)
+        return Neighbours(np.take_along_axis(rows, order, 1).astype(np.int64), np.take_along_axis(scores, order, 1))
 
     def recall_against_exact(self, queries: ArrayLike, k: int = 10) -> float:
         """The share of the exact k nearest that this index finds."""
@@ -96,13 +98,22 @@ def exact_neighbours(queries: NDArray[np.float32], vectors: NDArray[np.float32],
         best_rows, best_scores = rows[part, :0], scores[part, :0]
         for start in range(0, len(vectors), step):
             similarity = queries[part] @ vectors[start : start + step].T
-            near = np.argpartition(-similarity, min(few, similarity.shape[1]) - 1, axis=1)[:, :few]
+            near = _nearest_columns(similarity, min(few, similarity.shape[1]))
             all_scores = np.concatenate([best_scores, np.take_along_axis(similarity, near, 1)], axis=1)
             all_rows = np.concatenate([best_rows, near + start], axis=1)
             order = np.lexsort((all_rows, -all_scores), axis=1)[:, :few]
             best_rows, best_scores = np.take_along_axis(all_rows, order, 1), np.take_along_axis(all_scores, order, 1)
         rows[part, :few], scores[part, :few] = best_rows, best_scores
     return Neighbours(rows, scores)
+
+
+def _nearest_columns(similarity: NDArray[np.float32], few: int) -> NDArray[np.int64]:
+    """The columns of the few highest of each row [q,few], of equal ones the first."""
+    near = np.argpartition(-similarity, few - 1, axis=1)[:, :few]
+    least = np.take_along_axis(similarity, near, 1).min(axis=1, keepdims=True)
+    tied = (similarity >= least).sum(axis=1) > few
+    near[tied] = np.argsort(-similarity[tied], axis=1, kind="stable")[:, :few]
+    return near
 
 
 def hits_at(found: Neighbours, query_keys: ArrayLike, target_keys: ArrayLike, ks: Sequence[int] = (1, 5, 10)) -> dict[int, np.ndarray]:

@@ -74,12 +74,14 @@ def read_prompts(file: Path) -> dict[str, PromptPair]:
     try:
         given = json.loads(file.read_text(encoding="utf-8"))
         pairs = {name: PromptPair(_texts(pair["positive"]), _texts(pair["negative"])) for name, pair in given.items()}
-    except FileNotFoundError as error:
+    except OSError as error:
         raise SistaError(f"no prompts at {file}: give a JSON file") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise SistaError(
             f'{file} must map each finding to {{"positive": [...], "negative": [...]}} ({type(error).__name__}: {error})'
         ) from error
+    if not pairs:
+        raise SistaError(f"{file} holds no finding; leave --prompts out for the usual prompts")
     empty = [name for name, pair in pairs.items() if not (pair.positive and pair.negative)]
     if empty:
         raise SistaError(f"{file}: {', '.join(empty)} need at least one positive and one negative prompt")

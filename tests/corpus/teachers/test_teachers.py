@@ -96,6 +96,27 @@ def test_labels_of_the_corpus_outrank_the_rules() -> None:
     assert float(vectors[0] @ vectors[2]) == 0
 
 
+@pytest.mark.parametrize(
+    ("label", "one", "other"),
+    [
+        ("Pleural Effusion", "Left pleural effusion.", "Right pleural effusion."),
+        ("Pneumonia", "Left upper lobe pneumonia.", "Right lower lobe pneumonia."),
+        ("Lung Lesion", "Nodule in the left upper lung.", "Mass in the right lower lobe."),
+        ("Support Devices", "Left pacemaker.", "Endotracheal tube."),
+    ],
+)
+def test_places_tell_apart_what_a_label_calls_the_same(label: str, one: str, other: str) -> None:
+    alike = similarity("labels", Reports([one, other, one], np.array([[1.0], [1.0], [1.0]], np.float32), (label,)))
+    assert 0.1 < alike[0, 1] < 0.9
+    assert alike[0, 2] == pytest.approx(1)
+
+
+def test_a_row_without_labels_is_like_one_with_the_same_text() -> None:
+    text = "Right lower lobe pneumonia."
+    alike = similarity("labels", Reports([text, text], np.array([[1.0], [np.nan]], np.float32), ("Pneumonia",)))
+    assert alike[0, 1] == pytest.approx(1)
+
+
 def test_oracle_is_one_exactly_for_equal_sets() -> None:
     truth = [
         ["a/left/lower", "a/right/upper"],

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sista.corpus.labeller import label_report
+from sista.corpus.lexicon import BY_NAME
 from sista.corpus.teachers import Reports, as_reports, normalised
 
 
@@ -14,7 +15,8 @@ class LabelTeacher:
     """Multi-hot over finding, finding/side and finding/side/zone, L2-normalised; a component of its own when nothing is affirmed.
 
     Findings come from the corpus' labels where a row has any (1 or -1 count, "no finding" does not), from the rule labeller elsewhere;
-    places always from the rules. Vectors [N, F + 2]: F features of the train split, "normal", and "only features never seen".
+    places always from the rules, those of the findings that a label stands for: "nodule" and "mass" of Lung Lesion. Vectors [N, F + 2]: F
+    features of the train split, "normal", and "only features never seen".
     """
 
     by_row = True
@@ -60,17 +62,22 @@ def place_features(placed: Sequence[str] | frozenset[str]) -> set[str]:
     return features
 
 
+def _kin(name: str) -> str:
+    """What the rules call a label in a place: a pneumonia is a consolidation on the film."""
+    return (BY_NAME[name].kin or name) if name in BY_NAME else name
+
+
 def _features(reports: Reports) -> Iterator[set[str]]:
     for row, text in enumerate(reports.texts):
         placed = label_report(text).placed
         labels = None if reports.labels is None else reports.labels[row]
         if labels is not None and not np.isnan(labels).all():
-            named = {
-                n
-                for n, value in zip(reports.label_names, labels, strict=True)
-                if value in (1, -1) and n.lower() not in ("no finding", "no_finding")
+            named = {n.lower() for n, value in zip(reports.label_names, labels, strict=True) if value in (1, -1)} - {
+                "no finding",
+                "no_finding",
             }
-            lower = {name.lower() for name in named}
-            yield named | place_features(frozenset(entry for entry in placed if entry.split("/")[0] in lower))
+            meant = named | {finding.kin or name for name, finding in BY_NAME.items() if named & {name, finding.observation}}
+            here = frozenset(entry for entry in placed if entry.split("/")[0] in meant)
+            yield {_kin(name) for name in named} | place_features(here)
         else:
             yield place_features(placed)
