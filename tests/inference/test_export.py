@@ -98,13 +98,15 @@ def test_the_example_of_the_docs_needs_no_sista(exported: Path, run_path: Path, 
     code = re.search(r"```python\n(.*?)```", DOCS, re.DOTALL)
     assert code is not None
     blocked = "import sys\nfor name in ('sista', 'timm', 'transformers'):\n    sys.modules[name] = None\n"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{blocked}{code[1]}\nprint(probability)"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    long = "a a a " + "cardiomegaly hyperinflationary " * 60
+    asked = f"{blocked}{code[1]}\nprint(probability)\nprint(*pieces({long!r}))"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pair = PromptPair(("There is a pleural effusion.",), ("There is no pleural effusion.",))
-    wanted = sista.load(run_path, device="cpu", precision="fp32").classify(tmp_path / "film.png", {"effusion": pair})["effusion"]
-    assert float(done.stdout) == pytest.approx(wanted, abs=1e-4)
+    model = sista.load(run_path, device="cpu", precision="fp32")
+    probability, pieces = done.stdout.splitlines()
+    assert float(probability) == pytest.approx(model.classify(tmp_path / "film.png", {"effusion": pair})["effusion"], abs=1e-4)
+    assert [int(piece) for piece in pieces.split()] == model._tokens([long])["pieces"][0].tolist()  # a long text is cut alike
 
 
 def test_a_program_that_differs_is_refused_and_leaves_nothing(run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
