@@ -1,5 +1,6 @@
 """zeroshot, retrieve and ground on a corpus, and for one film."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,17 @@ def test_zeroshot_of_one_film(run_path: Path, corpus_path: Path, tmp_path: Path)
     Image.fromarray(Corpus.open(corpus_path).films([0])[0, 0].numpy()).save(file)
     result = sista.zeroshot(run_path, image=file)
     assert set(result["probability"]) == set(Corpus.open(corpus_path).label_names)
+
+
+def test_zeroshot_tells_a_finding_that_is_mistyped_and_what_it_leaves_out(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match="labels no 'cardiomegali': did you mean 'cardiomegaly'"):
+        sista.zeroshot(run_path, corpus_path, findings=["pleural effusion", "cardiomegali"])
+    pair = {"positive": ["There is scoliosis."], "negative": ["There is no scoliosis."]}
+    (tmp_path / "prompts.json").write_text(json.dumps({"scoliosis": pair, "cardiomegaly": pair}))
+    result = sista.zeroshot(run_path, corpus_path, prompts=tmp_path / "prompts.json")
+    assert (list(result["per_finding"]), result["prompted_but_not_labelled"]) == (["cardiomegaly"], ["scoliosis"])
+    with pytest.raises(SistaError, match="either --findings or --prompts"):
+        sista.zeroshot(run_path, corpus_path, findings=["cardiomegaly"], prompts=tmp_path / "prompts.json")
 
 
 def test_zeroshot_of_findings_that_nobody_labelled(run_path: Path, corpus_path: Path) -> None:

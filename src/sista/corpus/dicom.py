@@ -19,7 +19,7 @@ def read_dicom(file: BinaryIO, source: Path, size: int | None, display: Display)
     except StudyRefused:
         raise
     except ModuleNotFoundError as error:
-        raise StudyRefused(f"missing package: {source} (DICOM needs {str(error.name).split('.')[0]}; pip install 'sista[dicom]')") from None
+        raise StudyRefused(f"missing package: {source} (DICOM needs {str(error.name).split('.')[0]}; pip install -e '.[dicom]')") from None
     except MemoryError:
         raise StudyRefused(f"out of memory: {source}") from None
     except Exception as error:  # pydicom raises whatever a malformed element leads to; its text may quote the header

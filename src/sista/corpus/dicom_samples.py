@@ -225,7 +225,7 @@ def _plugin(header: FilmHeader, source: Path) -> str:
     twelve_bits = header.syntax == JPEG_EXTENDED and header.bits_allocated == 16
     decoder, module, package = CODECS[JPEG_LS if twelve_bits else header.syntax]
     if find_spec(module) is None:
-        raise StudyRefused(f"missing package: {source} ({known_name(header.syntax)} needs {package}; pip install 'sista[dicom]')")
+        raise StudyRefused(f"missing package: {source} ({known_name(header.syntax)} needs {package}; pip install -e '.[dicom]')")
     return decoder
 
 

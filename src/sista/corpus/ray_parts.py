@@ -28,7 +28,7 @@ def write_parts_by_ray(job: PartJob, todo: Sequence[int], workers: int = 0) -> I
     try:
         import ray
     except ImportError as error:
-        raise SistaError(f"engine 'ray' needs Ray ({error}): pip install 'sista[ray]', or build with engine='processes'") from None
+        raise SistaError(f"engine 'ray' needs Ray ({error}): pip install -e '.[ray]', or build with engine='processes'") from None
     started = _connect(ray, workers)
     try:
         workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))

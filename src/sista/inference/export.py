@@ -188,7 +188,7 @@ def _formats(text: str, int8: bool) -> list[str]:
         raise SistaError("--int8 quantises the ONNX programs; give --formats onnx with it")
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
     if "onnx" in chosen and missing:
-        raise SistaError(f"--formats onnx needs {', '.join(missing)}: pip install 'sista[onnx]'")
+        raise SistaError(f"--formats onnx needs {', '.join(missing)}: pip install -e '.[onnx]'")
     return list(dict.fromkeys(chosen))
 
 

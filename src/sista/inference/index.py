@@ -1,7 +1,7 @@
 """The nearest of many vectors: exact in chunks, and by faiss above a size, with the same answers within a stated recall.
 
 Up to `EXACT_UP_TO` vectors every query is compared with every vector, which is exact and needs memory for one chunk of similarities. Above,
-where faiss is installed (`pip install sista[faiss]`), vectors lie in cells around k-means centres and a query looks into the nearest
+where faiss is installed (`pip install -e '.[faiss]'`), vectors lie in cells around k-means centres and a query looks into the nearest
 ones (IVF-Flat, inner product): scores are exact, some neighbours may be missed. `recall_against_exact` measures how many.
 """
 
@@ -45,7 +45,7 @@ class VectorIndex:
             raise SistaError(f"index kind {kind!r}: choose auto, exact or faiss")
         available = importlib.util.find_spec("faiss") is not None
         if kind == "faiss" and not available:
-            raise SistaError("the faiss index needs faiss: pip install 'sista[faiss]', or use the exact index")
+            raise SistaError("the faiss index needs faiss: pip install -e '.[faiss]', or use the exact index")
         self.kind = ("faiss" if available and len(self.vectors) > EXACT_UP_TO else "exact") if kind == "auto" else kind
         self._faiss = self._trained(cells, probes, seed) if self.kind == "faiss" else None
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sista.corpus.corpus import Corpus
-from sista.errors import SistaError
+from sista.errors import SistaError, nearest
 from sista.inference.embedding import SplitVectors, embed_rows
 from sista.inference.pretrained import PretrainedModel, load, prompts_of
 from sista.inference.prompts import PromptPair, read_prompts
@@ -48,6 +48,8 @@ def zeroshot(
     require_folder(out)
     if (data is None) == (image is None):
         raise SistaError("give either --data, a corpus, or --image, one film")
+    if findings and prompts:
+        raise SistaError("give either --findings or --prompts, whose findings are those of the file")
     trained = load(model, device, precision)
     given = read_prompts(prompts) if prompts else prompts_of(findings) if findings else None
     if image is not None:
@@ -58,6 +60,9 @@ def zeroshot(
     assert data is not None
     corpus = Corpus.open(data)
     pairs = given or prompts_of(corpus.label_names)
+    unlabelled = [name for name in pairs if name not in corpus.label_names]
+    if findings and 0 < len(unlabelled) < len(pairs):
+        raise SistaError(f"corpus {data} labels no {unlabelled[0]!r}: {nearest(unlabelled[0], corpus.label_names)}")
     vectors = embed_rows(trained, corpus, corpus.rows(split), texts=False)
     names, labels, scores = zero_shot_scores(trained, corpus, vectors, pairs)
     macro, each = bootstrap_macro_auroc(scores, labels, groups=vectors.subjects)
@@ -65,6 +70,7 @@ def zeroshot(
     result = {
         **run_facts("zeroshot", model, trained, corpus, vectors.rows, split, arguments),
         "films": len(vectors.rows),
+        **({"prompted_but_not_labelled": unlabelled} if unlabelled else {}),
         "auroc": macro.as_dict(),
         "per_finding": {name: estimate.as_dict() for name, estimate in zip(names, each, strict=True)},
         "metrics": {

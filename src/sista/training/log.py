@@ -69,5 +69,5 @@ def _tensorboard(out: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise SistaError("tensorboard is not installed; `pip install sista[tensorboard]`, or leave --run.tensorboard off") from error
+        raise SistaError("tensorboard is not installed; `pip install -e '.[tensorboard]'`, or leave --run.tensorboard off") from error
     return SummaryWriter(str(out / "tensorboard"))
