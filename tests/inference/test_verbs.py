@@ -38,6 +38,20 @@ def test_zeroshot_of_one_film(run_path: Path, corpus_path: Path, tmp_path: Path)
     assert set(result["probability"]) == set(Corpus.open(corpus_path).label_names)
 
 
+def test_paths_may_be_texts(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
+    run, data, out = str(run_path), str(corpus_path), str(tmp_path)
+    pair = {"positive": ["Cardiomegaly."], "negative": ["Normal heart."]}
+    (tmp_path / "prompts.json").write_text(json.dumps({"cardiomegaly": pair}))
+    sista.zeroshot(run, data, prompts=f"{out}/prompts.json", out=f"{out}/zero")  # type: ignore[arg-type]
+    sista.embed(run, data, f"{out}/vectors")  # type: ignore[arg-type]
+    for place in (data, f"{out}/vectors"):
+        assert sista.retrieve(run, place, text="effusion")["results"]  # type: ignore[arg-type]
+    Image.fromarray(Corpus.open(corpus_path).films([0])[0, 0].numpy()).save(tmp_path / "film.png")
+    sista.ground(run, image=f"{out}/film.png", phrase="heart", out=f"{out}/map.png")  # type: ignore[arg-type]
+    assert sista.compare(f"{out}/zero", f"{out}/zero", resamples=10)["metrics"]  # type: ignore[arg-type]
+    assert all((tmp_path / name).exists() for name in ("zero/result.json", "map.png"))
+
+
 def test_zeroshot_tells_a_finding_that_is_mistyped_and_what_it_leaves_out(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
     with pytest.raises(SistaError, match="labels no 'cardiomegali': did you mean 'cardiomegaly'"):
         sista.zeroshot(run_path, corpus_path, findings=["pleural effusion", "cardiomegali"])

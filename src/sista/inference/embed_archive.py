@@ -80,7 +80,7 @@ def embed(
     """
     if shard < 1:
         raise SistaError(f"--shard is {shard}; it must be at least 1")
-    begin = time.perf_counter()
+    begin, data, out = time.perf_counter(), Path(data), Path(out)
     source = _corpus(data, split) if data.is_dir() else _table(data, image_column, report_column)
     trained = load(model, device, precision)
     description = {

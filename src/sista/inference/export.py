@@ -53,7 +53,7 @@ def export(
         int8: also write the ONNX programs with 8-bit weights (dynamic quantisation), and measure how far their vectors agree.
         data: a corpus on whose test films and reports that agreement is measured; by default random films and texts.
     """
-    chosen = _formats(formats, int8)
+    chosen, out = _formats(formats, int8), Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SistaError(f"--out {out} is not empty; give a new folder")
     pretrained = load_pretrained(model)

@@ -103,6 +103,7 @@ def ground(
     if image is not None:
         if not phrase:
             raise SistaError("--image needs --phrase, the words to look for")
+        out = None if out is None else Path(out)
         if out is not None and out.suffix.lower() != ".png":
             raise SistaError(f"--out {out}: the heat map over the film is written as PNG; give a name that ends in .png")
         heat = trained.heatmap(image, phrase)

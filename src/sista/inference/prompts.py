@@ -72,7 +72,7 @@ _UNCOUNTED = {
 def read_prompts(file: Path) -> dict[str, PromptPair]:
     """Prompts from JSON: `{"pneumothorax": {"positive": ["..."], "negative": ["..."]}}`."""
     try:
-        given = json.loads(file.read_text(encoding="utf-8"))
+        given = json.loads(Path(file).read_text(encoding="utf-8"))
         pairs = {name: PromptPair(_texts(pair["positive"]), _texts(pair["negative"])) for name, pair in given.items()}
     except OSError as error:
         raise SistaError(f"no prompts at {file}: give a JSON file") from error

@@ -48,6 +48,7 @@ def retrieve(
         out: without image and text, a folder for result.json and predictions.parquet (every query's hits).
     """
     arguments = dict(locals())
+    data = Path(data)
     require_folder(out)
     if image is not None and text is not None:
         raise SistaError("give --image or --text, not both")

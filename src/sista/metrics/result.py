@@ -29,9 +29,9 @@ REQUIRED = ("task", "data", "protocol", "splits", "encoder", "image_size", "seed
 IDS = ("study_id", "film_id", "subject_id", "split")
 
 
-def require_folder(out: Path | None) -> None:
+def require_folder(out: Path | str | None) -> None:
     """SistaError where a run cannot be written into `out` because a file is in the way: to be asked before the work, not after it."""
-    for place in () if out is None else (out, *out.parents):
+    for place in () if out is None else (Path(out), *Path(out).parents):
         if place.exists() and not place.is_dir():
             raise SistaError(f"--out {out}: {place} is a file; give a folder for result.json and predictions.parquet")
 
@@ -56,6 +56,7 @@ def write_run(out: Path, result: Mapping[str, Any], predictions: Mapping[str, An
     if missing := [name for name in REQUIRED if name not in result] + [name for name in IDS if name not in predictions]:
         raise ValueError(f"a run without {', '.join(missing)}: every run states them")
     require_folder(out)
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     columns = {
         name: np.asarray(values).tolist() if isinstance(values, np.ndarray) else list(values) for name, values in predictions.items()
@@ -70,6 +71,7 @@ def read_run(path: Path) -> Run:
     """The run in folder `path`; raises SistaError when it holds none, or a damaged one."""
     import pandas as pd
 
+    path = Path(path)
     folder = path.parent if path.name == "result.json" else path
     missing = [name for name in ("result.json", "predictions.parquet") if not (folder / name).is_file()]
     if missing:

@@ -159,7 +159,7 @@ def frozen_features(
     """Pooled features [n,C] of the films of `rows`, computed once; read from `cache` when the same weights met the same films before."""
     encoder = backbone.encoder.to(device).eval()
     key = checksum([corpus.fingerprint, backbone.origin["sha256"], f"{encoder.image_size} {precision}", *rows.astype(str).tolist()])
-    file = cache / f"features-{key[:32]}.npy" if cache is not None else None
+    file = Path(cache) / f"features-{key[:32]}.npy" if cache is not None else None
     if file is not None and file.exists():
         return np.load(file, mmap_mode="c")
     held = np.empty((len(rows), encoder.width), np.float32)
