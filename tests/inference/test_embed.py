@@ -53,6 +53,13 @@ def test_a_table_goes_on_with_its_own_columns_and_holds_reports_as_a_corpus_does
     np.testing.assert_array_equal(raw_text, clean_text)
 
 
+def test_a_folder_in_use_is_not_taken(run_path, corpus_path, tmp_path):
+    corpus = Path(shutil.copytree(corpus_path, tmp_path / "corpus"))
+    with pytest.raises(SistaError, match=r"corpus is not empty and has no embed\.json"):
+        embed(run_path, corpus, corpus, **OPTIONS)
+    assert not list(corpus.glob("part-*.parquet"))
+
+
 def test_a_stopped_run_goes_on_and_ends_with_the_same_files(run_path, corpus_path, embedded, tmp_path, monkeypatch):
     whole = embed_archive._write_part
     written = []

@@ -176,8 +176,8 @@ def _claim(out: Path, description: dict[str, Any]) -> None:
         if other := [name for name in description if there.get(name) != description[name]]:
             raise SistaError(f"{out} was begun with another {', '.join(other)}; give another --out, or delete it to begin again")
     else:
-        if any(out.glob("part-*.parquet")):
-            raise SistaError(f"{out} holds shards and no embed.json that says of what; give another --out")
+        if any(out.iterdir()):
+            raise SistaError(f"{out} is not empty and has no embed.json that says of what its shards are; give a new --out")
         write_json(file, description)
 
 
