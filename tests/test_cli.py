@@ -193,3 +193,31 @@ def test_mistakes_get_one_clear_line(
     assert out == ""
     assert said in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("where", ["a file", "a file/below"])
+def test_a_file_where_a_folder_belongs_is_told_in_a_line(
+    where: str, tmp_path: Path, corpus_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a file").write_text("")
+    (tmp_path / "grid.yaml").write_text(GRID.format(corpus=corpus_path))
+    for command in (
+        ["pretrain", "--data", str(corpus_path), "--out", str(tmp_path / where)],
+        ["build", "phantom", "--count", "4", "--out", str(tmp_path / where)],
+        ["benchmark", str(tmp_path / "grid.yaml"), "--out", str(tmp_path / where), "--commands", "true"],
+    ):
+        assert main(command) == 2, command
+        assert str(tmp_path / "a file") in capsys.readouterr().err
+    assert main(["check", str(corpus_path), "--page", str(tmp_path)]) == 2
+    assert "is a folder; give the name of an HTML file" in capsys.readouterr().err
+
+
+GRID = """
+name: tiny
+corpora: {{main: {{path: "{corpus}"}}}}
+pretrain: {{data: main}}
+encoders: {{compact: {{model: {{image_encoder: sista_compact}}}}}}
+methods: {{clip: {{}}}}
+tasks: {{probe: {{data: main}}}}
+seeds: [0]
+"""

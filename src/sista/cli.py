@@ -60,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SistaError as error:
         print(f"sista {verb}: {error}", file=sys.stderr)
         return 2
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:  # a file where a folder belongs, or the reverse
+        print(f"sista {verb}: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"sista {verb}: interrupted", file=sys.stderr)
         return 130

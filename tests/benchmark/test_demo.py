@@ -34,6 +34,10 @@ def test_demo_writes_summary_checkpoint_and_report(tmp_path: Path) -> None:
 def test_too_few_studies_are_told_before_any_is_made(tmp_path: Path) -> None:
     with pytest.raises(SistaError, match=r"studies is 5; .* at least 128"):
         sista.demo(tmp_path / "demo", studies=5)
+    with pytest.raises(SistaError, match="unknown method 'clop'"):
+        sista.demo(tmp_path / "demo", method="clop")
+    with pytest.raises(SistaError, match="epochs is -1"):
+        sista.demo(tmp_path / "demo", epochs=-1)
     assert not (tmp_path / "demo").exists()
 
 

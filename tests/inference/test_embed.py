@@ -134,3 +134,17 @@ def test_two_models_of_the_hub_are_told_apart(run_path, corpus_path, tmp_path, m
     assert retrieve("owner/one", tmp_path / "vectors", text="Edema.", top=1, **OPTIONS)["results"]
     with pytest.raises(SistaError, match=r"was embedded with other weights \([0-9a-f]{12}\) than owner/other has"):
         retrieve("owner/other", tmp_path / "vectors", text="Edema.", top=1, **OPTIONS)
+
+
+def test_films_that_come_back_are_read_when_it_is_run_again(run_path, corpus_path, tmp_path):
+    (tmp_path / "t.csv").write_text("image\na.png\n")
+    found = embed(run_path, tmp_path / "t.csv", tmp_path / "out", **OPTIONS)
+    assert found["left_out"] == {"no such file": 1}
+    with pytest.raises(SistaError, match="holds no film that could be read"):
+        retrieve(run_path, tmp_path / "out", text="effusion")
+    Image.fromarray(Corpus.open(corpus_path).films([0])[0, 0].numpy()).save(tmp_path / "a.png")
+    again = embed(run_path, tmp_path / "t.csv", tmp_path / "out", **OPTIONS)
+    assert (again["left_out"], again["parts_made_now"]) == ({}, 1)
+    assert retrieve(run_path, tmp_path / "out", text="effusion")["results"][0]["film_id"] == "a.png"
+    with pytest.raises(SistaError, match="all of which are searched; leave --split out"):
+        retrieve(run_path, tmp_path / "out", text="effusion", split="train")

@@ -222,7 +222,8 @@ def test_a_label_of_one_class_is_named_and_an_empty_validation_is_refused(run_pa
     place = corpus.label_names.index("edema")
     table[corpus.rows("train"), place] = 0
     monkeypatch.setattr(Corpus, "labels", lambda self, rows=None: table if rows is None else table[rows])
-    options = {**OPTIONS, "mode": mode, "head": head, "tune": TuneSettings(epochs=1), "image_size": 32, "shares": [1.0]}
+    used = {"tune": TuneSettings(epochs=1)} if mode == "fine-tune" else {}
+    options = {**OPTIONS, "mode": mode, "head": head, **used, "image_size": 32, "shares": [1.0]}
     figures = classify(str(run_path), corpus_path, ["cardiomegaly", "edema"], **options)["per_share"]["1.0"]
     assert figures["draws"][0]["constant"] == ["edema"]
     if head == "lbfgs" and mode == "linear":
@@ -230,3 +231,18 @@ def test_a_label_of_one_class_is_named_and_an_empty_validation_is_refused(run_pa
     table[corpus.rows("valid")] = np.nan
     with pytest.raises(SistaError, match="no labelled film in split 'valid'"):
         classify(str(run_path), corpus_path, ["cardiomegaly", "edema"], **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"head": "mgca", "minibatch": HeadSettings(epochs=1)}, "minibatch"),
+        ({"recipe": "benchx"}, "recipe"),
+        ({"tune": TuneSettings(epochs=1)}, "tune"),
+        ({"mode": "fine-tune", "head": "mgca"}, "head"),
+        ({"mode": "fine-tune", "recipe": "benchx", "tune": TuneSettings(epochs=1)}, "tune"),
+    ],
+)
+def test_settings_that_nothing_would_use_are_refused(given, name, run_path, corpus_path):
+    with pytest.raises(SistaError, match=f"--{name} would not be used with mode"):
+        classify(str(run_path), corpus_path, **given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sista.corpus.disk import file_digest
 from sista.corpus.study import Film, StudyRefused
 from sista.errors import SistaError, nearest
 
@@ -83,8 +83,7 @@ class Release:
         if path not in self._noted_as:
             again = sum(other.name == path.name for other in self._noted_as)
             self._noted_as[path] = f"{path.name} ({again + 1})" if again else path.name
-            with path.open("rb") as file:
-                self._tables[self._noted_as[path]] = hashlib.file_digest(file, "sha256").hexdigest()
+            self._tables[self._noted_as[path]] = file_digest(path)
         return path
 
 

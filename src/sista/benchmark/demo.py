@@ -17,6 +17,7 @@ from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_json
 from sista.errors import SistaError
 from sista.inference.pretrained import load, untrained
+from sista.methods import require_teacher, settings_of
 from sista.training.log import read_log
 from sista.training.pretrain import pretrain
 from sista.training.settings import OptimizerSettings, RunSettings
@@ -48,6 +49,10 @@ def demo(
         raise SistaError(
             f"studies is {studies}; four fifths must fill a batch of {batch} and the rest be enough to score, so at least {2 * batch}"
         )
+    if epochs < 0:
+        raise SistaError(f"epochs is {epochs:g}; it must be 0 or more")
+    settings_of(method, {})  # refuses an unknown method before anything is built
+    require_teacher(method, "tfidf")
     out, begin = Path(out), time.perf_counter()
     built = build(Phantom(studies, seed=seed), out / "corpus", progress=progress)
     corpus = Corpus.open(out / "corpus")

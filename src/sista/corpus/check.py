@@ -47,6 +47,8 @@ def check(data: Path, page: Path | None = None) -> dict[str, Any]:
         pairs at each cut-off, and how many of those truly have equal findings where known), left_out, notes, verdict.
     """
     corpus = Corpus.open(data)
+    if page is not None and Path(page).is_dir():
+        raise SistaError(f"--page {page} is a folder; give the name of an HTML file")
     _require_whole(corpus)
     subjects, reports, splits = corpus.stored.values("subject_id"), corpus.stored.values("report"), corpus.splits
     refuse_leaks(subjects, splits, f"corpus {data}")

@@ -100,7 +100,7 @@ def embed(
     made, errors = 0, dict[str, int]()
     for number, rows in enumerate(parts):
         file = out / f"part-{number:05d}.parquet"
-        if not file.exists():
+        if not file.exists() or _reasons(file):  # what could not be read may be there now
             _write_part(file, trained, source, rows)
             made += 1
         for reason in _reasons(file):
@@ -130,7 +130,10 @@ def read_embeddings(folder: Path, *columns: str) -> dict[str, np.ndarray]:
             else:
                 held = np.array(column.to_pylist(), dtype=object)[kept]
             wanted[name].append(held)
-    return {name: np.concatenate(values) for name, values in wanted.items()}
+    joined = {name: np.concatenate(values) for name, values in wanted.items()}
+    if not all(len(values) for values in joined.values()):
+        raise SistaError(f"{folder} holds no film that could be read (its result.json says why); run `sista embed --out {folder}` again")
+    return joined
 
 
 def _write_part(file: Path, model: PretrainedModel, source: Source, rows: np.ndarray) -> None:

@@ -56,6 +56,8 @@ def retrieve(
         raise SistaError(f"--top is {top}; it must be at least 1")
     trained = load(model, device, precision)
     if (data / "embed.json").is_file():
+        if split != "test":
+            raise SistaError(f"{data} holds embeddings, all of which are searched; leave --split out, or embed with --split {split}")
         return {"task": "retrieve", "model": str(model), "data": str(data), **_search_shards(trained, model, data, image, text, top, index)}
     corpus = Corpus.open(data)
     if text is None and not corpus.has_reports:

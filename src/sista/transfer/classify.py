@@ -96,7 +96,7 @@ def classify(
     begin = time.perf_counter()
     shares, draws = share_plan(shares, draws, cheap=mode == "linear")
     softmax = _softmax(loss, multi_class)
-    minibatch, tune = _settings(head, minibatch, recipe, tune)
+    minibatch, tune = _settings(mode, head, minibatch, recipe, tune)
     if sensitivity is not None and not 0 < sensitivity <= 1:
         raise SistaError(f"sensitivity is {sensitivity}; expected more than 0 and at most 1")
     if resamples < 1:
@@ -251,9 +251,18 @@ def _softmax(loss: str, multi_class: bool) -> bool:
     return multi_class and loss != "bce"
 
 
-def _settings(head: str, minibatch: HeadSettings, recipe: str | None, tune: TuneSettings) -> tuple[HeadSettings, TuneSettings]:
+def _settings(mode: str, head: str, minibatch: HeadSettings, recipe: str | None, tune: TuneSettings) -> tuple[HeadSettings, TuneSettings]:
+    """Those that will be used; SistaError for settings that nothing would use."""
     if head not in ("lbfgs", "minibatch", *HEADS):
         raise SistaError(f"unknown head {head!r}: {nearest(head, ('lbfgs', 'minibatch', *HEADS))}")
     if recipe is not None and recipe not in TUNES:
         raise SistaError(f"unknown recipe {recipe!r}: {nearest(recipe, TUNES)}")
+    unused = {
+        "recipe": mode == "linear" and recipe is not None,
+        "tune": (mode == "linear" or recipe is not None) and tune != TuneSettings(),
+        "head": mode != "linear" and head != "lbfgs",
+        "minibatch": (mode != "linear" or head != "minibatch") and minibatch != HeadSettings(),
+    }
+    for name in (name for name, given in unused.items() if given):
+        raise SistaError(f"--{name} would not be used with mode {mode}, head {head} and recipe {recipe}; leave it out, or change those")
     return HEADS.get(head, minibatch), TUNES[recipe] if recipe is not None else tune

@@ -76,7 +76,7 @@ def _features(reports: Reports) -> Iterator[set[str]]:
                 "no finding",
                 "no_finding",
             }
-            meant = named | {finding.kin or name for name, finding in BY_NAME.items() if named & {name, finding.observation}}
+            meant = named | {_kin(name) for name, finding in BY_NAME.items() if named & {name, finding.observation}}
             here = frozenset(entry for entry in placed if entry.split("/")[0] in meant)
             yield {_kin(name) for name in named} | place_features(here)
         else:
