@@ -212,6 +212,13 @@ def test_a_file_where_a_folder_belongs_is_told_in_a_line(
     assert "is a folder; give the name of an HTML file" in capsys.readouterr().err
 
 
+def test_of_several_processes_the_first_alone_says_something(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        assert main(["archives", "--json"]) == 0
+        assert bool(capsys.readouterr().out) == (rank == "0")
+
+
 GRID = """
 name: tiny
 corpora: {{main: {{path: "{corpus}"}}}}

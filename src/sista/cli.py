@@ -66,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"sista {verb}: interrupted", file=sys.stderr)
         return 130
+    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process alone has something to say
+        return 0
     try:
         print(json.dumps(result, default=str) if as_json else "\n".join(_lines(result)), flush=True)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
