@@ -272,7 +272,7 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch: 
 def test_a_missing_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path, film(12), 12, uid.JPEGLosslessSV1)
     monkeypatch.setattr("sista.corpus.dicom_samples.find_spec", lambda name: None)
-    with pytest.raises(StudyRefused, match=r"missing package: .* needs python-gdcm; pip install 'sista\[dicom\]'"):
+    with pytest.raises(StudyRefused, match=r"missing package: .* needs python-gdcm; pip install -e '\.\[dicom\]'"):
         read_radiograph(path)
 
 

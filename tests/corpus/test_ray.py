@@ -19,7 +19,7 @@ from tests.corpus.tiny_archive import TinyArchive
 
 def test_without_ray_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(SistaError, match=r"engine 'ray' needs Ray .*pip install 'sista\[ray\]'"):
+    with pytest.raises(SistaError, match=r"engine 'ray' needs Ray .*pip install -e '\.\[ray\]'"):
         build_corpus(TinyArchive(4), tmp_path / "c", **SMALL, engine="ray")
     with pytest.raises(SistaError, match="engine 'rey': did you mean 'ray'"):
         build_corpus(TinyArchive(4), tmp_path / "d", **SMALL, engine="rey")

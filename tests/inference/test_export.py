@@ -124,7 +124,7 @@ def test_what_is_given_is_checked(run_path: Path, tmp_path: Path, monkeypatch: p
     with pytest.raises(SistaError, match="give --formats onnx"):
         export(run_path, tmp_path / "out", int8=True)
     monkeypatch.setattr(room, "find_spec", lambda name: None if name == "onnxruntime" else object())
-    with pytest.raises(SistaError, match=r"needs onnxruntime: pip install 'sista\[onnx\]'"):
+    with pytest.raises(SistaError, match=r"needs onnxruntime: pip install -e '\.\[onnx\]'"):
         export(run_path, tmp_path / "out", formats="onnx")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "kept").touch()
