@@ -158,7 +158,7 @@ def test_what_is_left_out_is_counted_and_named(table: Path, capsys: pytest.Captu
 
 def test_a_switch_needs_no_value(run_path: Path, corpus_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for switch in (["--untrained"], ["--untrained", "true"]):
-        code, out, _ = run(capsys, "probe", "--model", run_path, *switch, "--data", corpus_path, "--shares", "[1.0]", "--json")
+        code, out, _ = run(capsys, "probe", "--model", run_path, *switch, "--data", corpus_path, "--shares", "1", "--json")
         assert code == 0
         assert json.loads(out)["untrained"] is True
 
@@ -181,7 +181,7 @@ def test_a_switch_needs_no_value(run_path: Path, corpus_path: Path, capsys: pyte
         (["zeroshot", "--model", "RUN", "--image", "NOWHERE"], "no such file"),
         (["ground", "--model", "RUN", "--image", "x.png"], "--phrase"),
         (["retrieve", "--model", "RUN", "--data", "CORPUS", "--split", "tset"], "test"),
-        (["probe", "--model", "RUN", "--data", "CORPUS", "--labels", '["oedema"]'], "edema"),
+        (["probe", "--model", "RUN", "--data", "CORPUS", "--labels", "oedema"], "edema"),
     ],
 )
 def test_mistakes_get_one_clear_line(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sista.arguments import explain, spelled_out, underscores
 from sista.errors import SistaError, nearest
 
 # verb: (module:function, first line of its help). Modules are imported when their verb is called, so that `sista --help` is quick.
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"sista {__version__}")
         return 0
-    verb, rest = arguments[0], [_underscores(a) for a in arguments[1:]]
+    verb, rest = arguments[0], [underscores(a) for a in arguments[1:]]
     try:
         if verb not in VERBS:
             raise SistaError(f"unknown command {verb!r}: {nearest(verb, VERBS)}")
@@ -135,51 +135,21 @@ def _parse(
     if kind is not None:
         parser.add_class_arguments(kind)
     parser.add_function_arguments(function, skip={*(skip or ())})
-    parser.epilog = "Every command takes --json: its last line of output is then one JSON object."
+    parser.epilog = "A list is written [a, b], a,b or a b. Every command takes --json: its last line of output is then one JSON object."
     try:
-        parsed = parser.parse_args(_spelled_out(arguments, parser))
+        kinds = {option: getattr(action, "_typehint", None) for action in parser._actions for option in action.option_strings}
+        parsed = parser.parse_args(spelled_out(arguments, kinds))
         values = parser.instantiate(parsed).as_dict()
     except (ArgumentError, TypeError) as error:
-        raise SistaError(_explain(str(error), [option for action in parser._actions for option in action.option_strings])) from error
+        raise SistaError(explain(str(error), [option for action in parser._actions for option in action.option_strings])) from error
     values.pop("config", None)
     return {key: value for key, value in values.items() if not key.startswith("__")}
-
-
-def _spelled_out(arguments: list[str], parser: Any) -> list[str]:
-    """A switch without a value is on: `--text_only` becomes `--text_only true`."""
-    switches = {option for action in parser._actions if getattr(action, "_typehint", None) is bool for option in action.option_strings}
-    result = []
-    for place, argument in enumerate(arguments):
-        result.append(argument)
-        following = arguments[place + 1] if place + 1 < len(arguments) else "--"
-        if argument in switches and following.lower() not in ("true", "false"):
-            result.append("true")
-    return result
-
-
-def _explain(message: str, options: list[str]) -> str:
-    """The parser's message in one line, with the nearest options where one is unknown."""
-    line = " ".join(message.split())
-    unknown = re.search(r"[Uu]nrecognized arguments: (--[\w.]+)", line) or re.search(r"[Kk]ey [\"']([\w.]+)[\"'] is not expected", line)
-    if not unknown:
-        return line
-    name = unknown[1].lstrip("-")
-    known = [option.lstrip("-") for option in options if option.startswith("--")]
-    close = nearest(name, known).split("? ")[0]
-    hint = f"; {close}?" if close.startswith("did you mean") else "; --help lists them all"
-    return f"unknown setting {name!r}{hint}"
 
 
 def _parameters(kind: type) -> set[str]:
     import inspect
 
     return set(inspect.signature(kind).parameters)
-
-
-def _underscores(argument: str) -> str:
-    """--batch-size and --batch_size are the same option."""
-    match = re.match(r"--[\w.-]+", argument)
-    return argument if not match else "--" + match[0][2:].replace("-", "_") + argument[match.end() :]
 
 
 def _overview() -> str:

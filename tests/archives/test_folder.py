@@ -12,6 +12,7 @@ from PIL import Image
 from sista.archives.folder import Folder
 from sista.corpus.build import build_corpus
 from sista.corpus.corpus import Corpus
+from sista.corpus.study import StudyRefused
 from sista.errors import SistaError
 
 
@@ -30,27 +31,41 @@ def root(tmp_path: Path) -> Path:
 
 def test_studies_subjects_and_reports(root: Path) -> None:
     archive = pickle.loads(pickle.dumps(Folder(root)))
-    studies = {archive[i].study_id: archive[i] for i in range(len(archive))}
-    assert set(studies) == {"c", "p1/a", "p1/s2", "p2/b"}
+    studies = {archive[i].study_id: archive[i] for i in range(3)}
+    assert set(studies) == {"c", "p1/a", "p1/s2"}
+    with pytest.raises(StudyRefused, match=r"no report file: .*b\.png \(neither b\.txt nor report\.txt beside it\)"):
+        archive[3]
     assert [film.film_id for film in studies["p1/s2"].films] == ["p1/s2/front.png", "p1/s2/side.jpg"]
-    assert {study.subject_id for study in studies.values()} == {"c", "p1", "p2"}
+    assert {study.subject_id for study in studies.values()} == {"c", "p1"}
     assert studies["p1/a"].report == "Small left pleural effusion."
-    assert studies["p2/b"].report == ""
     assert "5 films in 4 studies" in repr(archive)
-    assert {Folder(root, "film")[i].subject_id for i in range(4)} == set(studies)
+    assert {Folder(root, "film")[i].subject_id for i in range(3)} == set(studies)
 
 
 def test_it_builds(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     out = tmp_path_factory.mktemp("c") / "corpus"
     facts = build_corpus(Folder(root), out, size=24, workers=1, progress=False)
-    assert (facts["rows"], facts["reasons"]) == (4, {"empty report": 1})
+    assert (facts["rows"], facts["reasons"]) == (4, {"no report file": 1})
     assert len(Corpus.open(out).tokens) == 4
+
+
+def test_endings_in_capitals(root: Path) -> None:
+    plain = Folder(root)
+    reports = [plain[i].report for i in range(3)]
+    (root / "p1" / "a.txt").rename(root / "p1" / "a.TXT")
+    (root / "p1" / "s2" / "report.txt").rename(root / "p1" / "s2" / "REPORT.TXT")
+    (root / "c.png").rename(root / "c.PNG")
+    capitals = Folder(root)
+    assert [capitals[i].report for i in range(3)] == reports
+    assert [len(capitals[i].films) for i in range(3)] == [1, 1, 2]
 
 
 def test_films_alone(root: Path) -> None:
     for text in root.rglob("*.txt"):
         text.unlink()
-    assert Folder(root).has_reports is False
+    archive = Folder(root)
+    assert archive.has_reports is False
+    assert [archive[i].report for i in range(len(archive))] == [""] * 5
 
 
 def test_mistakes(root: Path, tmp_path: Path) -> None:

@@ -106,6 +106,15 @@ def test_the_wrong_delimiter_is_seen(folder: Path, sign: str) -> None:
     ROWS.to_csv(folder / "t.csv", index=False, sep=sign)
     with pytest.raises(SistaError, match=r"seems to be separated by .* Save it with commas"):
         Table(folder / "t.csv")
+    (folder / "t.csv").write_text(f"image{sign}text\na.png{sign}No edema.\nb.png{sign}Edema, effusion, no mass.\n")  # commas in a text
+    with pytest.raises(SistaError, match=r"seems to be separated by .* Save it with commas"):
+        Table(folder / "t.csv")
+
+
+def test_texts_with_commas_need_quotes(folder: Path) -> None:
+    (folder / "t.csv").write_text("image,text\na.png,Edema, no mass.\nb.png,Edema, effusion.\n")
+    with pytest.raises(SistaError, match=r"first row has more cells than its header; a text that holds ',' needs quotes"):
+        Table(folder / "t.csv")
 
 
 def test_values_that_cannot_be(folder: Path) -> None:

@@ -10,6 +10,8 @@ from PIL import Image
 
 from sista.archives.build import build
 from sista.archives.table import Table
+from sista.corpus.check import check
+from sista.corpus.check_archive import check_archive
 from sista.corpus.corpus import Corpus
 from sista.corpus.study import StudyRefused
 from sista.errors import SistaError
@@ -58,7 +60,21 @@ def test_masks_and_boxes(table: Path) -> None:
     assert (archive.describe()["films_with_boxes"], archive.describe()["boxes_of_unknown_films"]) == (3, 0)
     with (table.parent / "boxes.csv").open("a") as file:
         file.write("z.png,opacity,1,1,1,1\n")
-    assert Table(table, boxes=table.parent / "boxes.csv").describe()["boxes_of_unknown_films"] == 1
+    assert archive.notes == []
+    one_more = Table(table, boxes=table.parent / "boxes.csv")
+    assert one_more.describe()["boxes_of_unknown_films"] == 1
+    assert len(one_more.notes) == 1
+    assert "1 image of" in one_more.notes[0]
+    assert "such as 'z.png', named by no row of" in one_more.notes[0]
+
+
+def test_boxes_of_unknown_films_are_told(table: Path, tmp_path: Path) -> None:
+    with (table.parent / "boxes.csv").open("a") as file:
+        file.write("z.png,opacity,1,1,1,1\n")
+    archive = Table(table, boxes=table.parent / "boxes.csv")
+    built = build(archive, tmp_path / "corpus", size=50, progress=False)
+    for notes in (built["notes"], check(tmp_path / "corpus")["notes"], check_archive(archive)["notes"]):
+        assert "z.png" in notes[0]
 
 
 def test_they_reach_a_corpus(table: Path, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def build(
     return {
         "corpus": str(out),
         **named,
-        **{key: facts[key] for key in ("rows", "subjects", "splits", "left_out", "reasons", "fingerprint") if key in facts},
+        **{key: facts[key] for key in ("rows", "subjects", "splits", "left_out", "reasons", "notes", "fingerprint") if key in facts},
     }
 
 

@@ -10,13 +10,15 @@ from sista.corpus.study import Film, Study, StudyRefused
 from sista.errors import SistaError
 
 FILMS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+TEXT = ".txt"
 
 
 class Folder:
     """Films below a folder, in the order of their paths: `a/b/film.png` with `a/b/film.txt`, or one report for all films of a folder.
 
-    A film without a text file of its own takes `report.txt` of its folder; films that share one are one study. Without any text file the
-    corpus has no reports. There are no labels; use a table for those.
+    A film without a text file of its own takes `report.txt` of its folder; films that share one are one study. Endings may be in capitals.
+    Where some films have a report, those that have none are left out; without any text file the corpus has no reports. There are no labels;
+    use a table for those.
 
     Args:
         root: the folder.
@@ -32,14 +34,16 @@ class Folder:
             raise SistaError(f"folder: subject {subject!r}; choose folder or film")
         if not self.root.is_dir():
             raise SistaError(f"{self.root}: no such folder; give the folder that the films lie in")
-        films = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in FILMS and p.is_file())
+        files = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in (*FILMS, TEXT) and p.is_file())
+        films = [p for p in files if p.suffix.lower() in FILMS]
+        texts = {_text_name(p): p for p in files if p.suffix.lower() == TEXT}
         if not films:
             raise SistaError(f"{self.root}: no film below it (looked for {', '.join(FILMS)})")
         self._studies: dict[str, tuple[Path | None, list[Path]]] = {}
         for film in films:
-            own, shared = film.with_suffix(".txt"), film.parent / "report.txt"
-            text = own if own.is_file() else shared if shared.is_file() else None
-            key = film.parent if text == shared else film.with_suffix("")
+            own, shared = texts.get(film.with_suffix(TEXT)), texts.get(film.parent / f"report{TEXT}")
+            text = own or shared
+            key = film.parent if text and text == shared else film.with_suffix("")
             self._studies.setdefault(key.relative_to(self.root).as_posix(), (text, []))[1].append(film)
         self._keys = list(self._studies)
         self.has_reports = any(text is not None for text, _ in self._studies.values())
@@ -62,6 +66,8 @@ class Folder:
         """Study number `index`."""
         key = self._keys[index]
         text, films = self._studies[key]
+        if text is None and self.has_reports:
+            raise StudyRefused(f"no report file: {films[0]} (neither {films[0].stem}{TEXT} nor report{TEXT} beside it)")
         try:
             report = "" if text is None else text.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
@@ -73,3 +79,8 @@ class Folder:
             report=report,
             films=tuple(Film(film.relative_to(self.root).as_posix(), film) for film in films),
         )
+
+
+def _text_name(file: Path) -> Path:
+    """A text file's name as it would be without capitals in its ending, and in `report`."""
+    return file.with_name(f"report{TEXT}") if file.stem.lower() == "report" else file.with_suffix(TEXT)

@@ -151,6 +151,15 @@ class Table:
             "content": self._digest,
         }
 
+    @property
+    def notes(self) -> list[str]:
+        """What of it will not be used."""
+        unknown = self._unknown_boxes
+        if not unknown:
+            return []
+        images = f"{len(unknown)} image{'s' if len(unknown) > 1 else ''} of {self._boxes_table}, such as {unknown[0]!r},"
+        return [f"{images} named by no row of {self.table}: their boxes are not used"]
+
     def __getitem__(self, index: int) -> Study:
         """Study number `index`, in the order in which studies first appear."""
         study, positions = self._groups[index]
@@ -221,7 +230,11 @@ class Table:
         if self._boxes_table is None:
             return {}
         content = hashlib.sha256(self._boxes_table.read_bytes()).hexdigest()
-        return {"boxes": content, "films_with_boxes": len(self._boxes) - self._unknown_boxes, "boxes_of_unknown_films": self._unknown_boxes}
+        return {
+            "boxes": content,
+            "films_with_boxes": len(self._boxes) - len(self._unknown_boxes),
+            "boxes_of_unknown_films": len(self._unknown_boxes),
+        }
 
     def _regions(self, row: pd.Series, film: str) -> tuple[Region, ...]:
         cells = {finding: cell_text(row[column]) for finding, column in self._masks.items()}
@@ -236,25 +249,19 @@ class Table:
     def _require(self, column: str, columns: list[str]) -> None:
         if column in columns:
             return
-        if len(columns) == 1 and any(sign in columns[0] for sign in ",;\t|"):
-            sign = next(sign for sign in "\t;|," if sign in columns[0])
-            raise SistaError(
-                f"{self.table}: its header has one column only, {columns[0][:80]!r}; it seems to be separated by {sign!r}. "
-                "Save it with commas (.csv) or tabs (.tsv)."
-            )
         raise SistaError(f"{self.table}: no column {column!r}: {nearest(column, columns)}. Name the right one with its ..._column setting.")
 
     def _check_boxes(self) -> None:
-        if self._boxes and self._unknown_boxes == len(self._boxes):
+        if self._boxes and len(self._unknown_boxes) == len(self._boxes):
             raise SistaError(
                 f"{self._boxes_table}: no image of it, such as {next(iter(self._boxes))!r}, is in column {self._image!r} of {self.table}"
             )
 
     @cached_property
-    def _unknown_boxes(self) -> int:
-        """How many images of the table of boxes are no films of this one."""
+    def _unknown_boxes(self) -> list[str]:
+        """The images of the table of boxes that are no films of this one."""
         films = set(map(cell_text, self._frame[self._image]))
-        return sum(film not in films for film in self._boxes)
+        return [film for film in self._boxes if film not in films]
 
     def _check_values(self) -> None:
         if self._split is not None:

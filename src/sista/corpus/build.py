@@ -116,7 +116,8 @@ def build_corpus(
     job = PartJob(archive, row_settings, out / "studies", chunk, on_error == "refuse")
     _write_parts(job, workers, engine, progress)
     digest = hashlib.sha256((json.dumps(settings, sort_keys=True) + digest_of(job)).encode()).hexdigest()
-    return finish(out, settings, digest, [job.path(part) for part in range(job.count())], left_out_of(job), teachers)
+    paths = [job.path(part) for part in range(job.count())]
+    return finish(out, settings, digest, paths, left_out_of(job), teachers, getattr(archive, "notes", ()))
 
 
 def _write_parts(job: PartJob, workers: int | None, engine: str, progress: bool) -> None:

@@ -96,7 +96,7 @@ def _notes(
     corpus: Corpus, duplicates: dict[str, dict[str, Any]], far: dict[str, list[tuple[int, float]]], teachers: list[str]
 ) -> list[str]:
     """What a user should know before training, in a sentence each."""
-    notes = []
+    notes = list(corpus.facts.get("notes", ()))  # the archive's own
     for kind, what in (("films", "films"), ("near_films", "films have a near-duplicate that")):
         if count := duplicates[kind]["across_splits"]:
             stand = "stand in more than one split" if kind == "films" else "stands in another split"

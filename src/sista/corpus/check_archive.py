@@ -35,7 +35,7 @@ def check_archive(archive: Archive, sample: int = SAMPLE) -> dict[str, Any]:
     counted = getattr(archive, "counts", None)
     counts: dict[str, Any] = counted() if callable(counted) else {}
     published = against_published(archive.name, counts)
-    notes = []
+    notes = list(getattr(archive, "notes", ()))
     if published and not published["agrees"]:
         wrong = [
             f"{key} {row['found']} (published {row['published']})"

@@ -30,7 +30,13 @@ FORMAT = 2
 
 
 def finish(
-    out: Path, settings: dict[str, Any], fingerprint: str, parts: Sequence[Path], left_out: Iterable[LeftOut], teachers: Sequence[str]
+    out: Path,
+    settings: dict[str, Any],
+    fingerprint: str,
+    parts: Sequence[Path],
+    left_out: Iterable[LeftOut],
+    teachers: Sequence[str],
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Complete the corpus in `out`; what is there already is not made again. Returns the content of `corpus.json`."""
     file = out / "corpus.json"
@@ -63,6 +69,7 @@ def finish(
             "subjects": distinct(same_as(subjects)),
             "left_out": sum(reasons.values()),
             "reasons": reasons,
+            **({"notes": list(notes)} if notes else {}),
             "max_pieces": MAX_PIECES,
             "tokenizer": {"name": settings["tokenizer"], "pieces": len(tokenizer), "fingerprint": tokenizer.fingerprint},
             "sha256": {name: file_digest(out / name) for name in ("rows.npy", "keys.npy", "tokens.arrow")},

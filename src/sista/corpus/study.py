@@ -80,7 +80,7 @@ class Archive(Protocol):
     """A data set as released. Map-style and picklable, so that studies can be read by many processes in any order.
 
     Two attributes may say otherwise than usual: `has_reports` False (films with labels and no text), `text_only` True (reports without
-    films).
+    films). A third, `notes`, may hold sentences on what of the release will not be used; building and checking pass them on.
     """
 
     @property

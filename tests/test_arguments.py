@@ -1,0 +1,71 @@
+"""Arguments as people write them: switches, lists, and the parser's messages."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sista.arguments import explain, spelled_out, underscores
+
+TYPES = {
+    "--names": list[str] | None,
+    "--shares": list[float] | None,
+    "--columns": Sequence[str],
+    "--fractions": tuple[float, float, float],
+    "--earlier": list[Path] | Path | None,
+    "--switch": bool,
+    "--seed": int,
+    "--settings": dict[str, object] | None,
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (["--shares", "0.1,1"], ["--shares", "[0.1, 1]"]),
+        (["--shares", "0.1", "1", "--seed", "3"], ["--shares", "[0.1, 1]", "--seed", "3"]),
+        (["--shares=0.1,1"], ["--shares", "[0.1, 1]"]),
+        (["--shares", "1"], ["--shares", "[1]"]),
+        (["--shares", "-1"], ["--shares", "[-1]"]),
+        (["--shares", "[0.1, 1]"], ["--shares", "[0.1, 1]"]),
+        (["--shares", "null"], ["--shares", "null"]),
+        (["--shares"], ["--shares"]),
+        (["--names", "pleural effusion"], ["--names", '["pleural effusion"]']),
+        (["--names", "mass, pleural effusion", "nodule"], ["--names", '["mass", "pleural effusion", "nodule"]']),
+        (["--names", "1"], ["--names", '["1"]']),
+        (["--columns", "Épanchement"], ["--columns", '["Épanchement"]']),
+        (["--fractions", ".8", ".1", ".1"], ["--fractions", "[.8, .1, .1]"]),
+        (["--earlier", "runs/a,b"], ["--earlier", "runs/a,b"]),
+        (["--settings", "{a: 1}"], ["--settings", "{a: 1}"]),
+        (["--switch", "--seed", "1"], ["--switch", "true", "--seed", "1"]),
+        (["--switch"], ["--switch", "true"]),
+        (["--switch", "false"], ["--switch", "false"]),
+        (["--switch=false"], ["--switch=false"]),
+        (["--unknown", "a", "b"], ["--unknown", "a", "b"]),
+    ],
+)
+def test_switches_and_lists_are_spelled_out(written: list[str], meant: list[str]) -> None:
+    assert spelled_out(written, TYPES) == meant
+
+
+def test_dashes_and_underscores_are_the_same_in_names_and_not_in_values() -> None:
+    assert underscores("--batch-size=a-b") == "--batch_size=a-b"
+    assert underscores("a-b") == "a-b"
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (
+            "Parser key \"shares\":\n  Does not validate against any of the Union subtypes\n  Subtypes: [list[float], <class 'NoneType'>]\n"
+            "  Errors:\n    - Expected a <class 'float'>. Got value: a\n  Given value type: <class 'list'>\n  Given value: ['a']",
+            "--shares: expected a list of numbers such as [0.1, 1], got \"['a']\"",
+        ),
+        ("Parser key \"fit.epochs\": Expected a <class 'int'>. Got value: x", "--fit.epochs: expected a whole number, got 'x'"),
+        ("the following arguments are required: model, data", "give --model, --data"),
+        ("Unrecognized arguments: --sed 3", "unknown setting 'sed'; did you mean 'seed'?"),
+        ("something else\nin two lines", "something else in two lines"),
+    ],
+)
+def test_messages_name_the_option_what_it_takes_and_what_it_got(message: str, line: str) -> None:
+    assert explain(message, list(TYPES)) == line
