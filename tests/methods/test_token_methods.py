@@ -238,6 +238,30 @@ def test_the_second_token_term_of_sista_is_that_of_mgca(batch: Batch) -> None:
     assert not torch.equal(wrong.terms["within"], sista.terms["within"])
 
 
+def test_projections_of_its_own_begin_as_none_and_leave_the_words_alone(batch: Batch) -> None:
+    learner = learner_of("sista", within_weight=0.5, within_projections=True)
+    found, plain = step(learner, batch), step(learner_of("sista", within_weight=0.5), batch)
+    torch.testing.assert_close(found.loss, plain.loss)
+    found.loss.backward()
+    heads = [head.weight for head in learner.within_heads]
+    maps = [weight.detach() for weight in heads]
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in heads)
+    with torch.no_grad():
+        for weight in heads:
+            weight.copy_(torch.linspace(-40, 40, weight.numel()).view_as(weight).sin())
+    e, turned = embed(learner, batch), step(learner, batch)
+    torch.testing.assert_close(turned.terms["token"], plain.terms["token"])  # what grounding reads has not changed
+    total = 0.0
+    for i in range(12):
+        words = np.stack([normalised(w @ double(maps[0]).T) for w in double(e.words[i][batch.word_mask[i]])])
+        patches = np.stack([normalised(p @ double(maps[1]).T) for p in double(e.patches[i])])
+        for ones, others in ((words, patches), (patches, words)):
+            views = np.stack([normalised(softmax(others @ one / 0.1) @ others) for one in ones])
+            total += cross_entropy(ones @ views.T / 0.1) / 2
+    assert turned.terms["within"].item() == pytest.approx(total / 12, rel=1e-4)
+    assert turned.terms["within"].item() != pytest.approx(plain.terms["within"].item(), rel=1e-2)
+
+
 def test_mgca_weighs_words_where_asked(batch: Batch) -> None:
     alike = replace(batch, word_weight=batch.word_mask.float())
     plain, weighted = step(learner_of("mgca"), batch), step(learner_of("mgca", weighted=True), batch)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sista.corpus.batch import Batch
 from sista.methods.method import Cutoff, Method, StepResult, pair_statistics
@@ -49,6 +50,8 @@ class SistaSettings:
         within_weight: of a second token term, MGCA's (arXiv 2210.06044): the words of a report against each other by their softmax views of
             the patches, and patches likewise, half and half; 0 leaves it out. It does not look at the film, and at 1 the term across films
             does not either (docs/evidence.md).
+        within_projections: of that term, a linear projection of its own for words and one for patches, from the identity, so that what it
+            makes of them need not be what the other token term, grounding and `sista ground` read.
         wrong_films: a control: the token terms see the patches of another study.
     """
 
@@ -77,6 +80,7 @@ class SistaSettings:
     mask_repeats: bool = True
     mirror: float = 0.0
     within_weight: float = 0.0
+    within_projections: bool = False
     wrong_films: bool = False
 
 
@@ -127,6 +131,7 @@ class Sista(Method):
             mask_repeats=False,
             mirror=1.0,
         )
+        self.within_heads = nn.ModuleList(_identity(encoder.dim) if settings.within_projections else nn.Identity() for _ in range(2))
 
     def forward(self, batch: Batch, images: Tensor, generator: torch.Generator, statistics: bool = False) -> StepResult:
         """The loss of one batch; with `statistics` also what the specification's section 6 wants logged."""
@@ -141,9 +146,17 @@ class Sista(Method):
             terms["token"], looks = self.token(*words, similarity, targets, generator, statistics)
             loss, log = loss + s.token_weight * terms["token"], {**log, **looks}
         if s.within_weight:
-            terms["within"] = self.within(*words, diagnose=False)[0] / 2
+            of_words, of_patches = (F.normalize(head(v).float(), dim=-1) for head, v in zip(self.within_heads, words[:2], strict=True))
+            terms["within"] = self.within(of_words, of_patches, batch.word_mask, diagnose=False)[0] / 2
             loss = loss + s.within_weight * terms["within"]
         return StepResult(loss, terms, log)
+
+
+def _identity(dim: int) -> nn.Linear:
+    """A linear map without bias that begins as the identity (and draws no random number)."""
+    head = nn.utils.skip_init(nn.Linear, dim, dim, bias=False)
+    nn.init.eye_(head.weight)
+    return head
 
 
 @dataclass(frozen=True)
