@@ -175,6 +175,8 @@ def test_a_switch_needs_no_value(run_path: Path, corpus_path: Path, capsys: pyte
         (["pretrain", "--data", "CORPUS", "--out", "OUT", "--optimizer.epochs", "many"], "epochs"),
         (["pretrain", "--data", "NOWHERE", "--out", "OUT"], "sista build"),
         (["build", "fantom", "--out", "OUT"], "did you mean 'phantom'"),
+        (["check", "tabel"], "'tabel' is neither a corpus' folder nor an archive: did you mean 'table'"),
+        (["check", "NOWHERE"], "no such folder"),
         (["build", "phantom", "--out", "OUT"], "count"),
         (["zeroshot", "--model", "NOWHERE", "--data", "CORPUS"], "does not exist"),
         (["zeroshot", "--model", "RUN"], "--data"),

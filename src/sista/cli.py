@@ -82,6 +82,8 @@ def _run(verb: str, arguments: list[str]) -> dict[str, Any]:
         return _run_build(function, arguments)
     if verb == "check" and arguments and _is_archive(arguments[0]):
         return _check_archive(arguments[0], arguments[1:])
+    if verb == "check" and arguments:
+        _suggest_archive(arguments[0])
     return function(**_parse(verb, _named(verb, arguments), function))
 
 
@@ -89,6 +91,15 @@ def _is_archive(name: str) -> bool:
     from sista.archives.registry import ARCHIVES
 
     return name in ARCHIVES and not Path(name).exists()
+
+
+def _suggest_archive(name: str) -> None:
+    """SistaError for what is no folder, and nearly the name of an archive."""
+    from sista.archives.registry import ARCHIVES
+
+    close = nearest(name, ARCHIVES)
+    if not name.startswith("-") and not Path(name).exists() and close.startswith("did you mean"):
+        raise SistaError(f"{name!r} is neither a corpus' folder nor an archive: {close}")
 
 
 def _named(verb: str, arguments: list[str]) -> list[str]:

@@ -109,6 +109,8 @@ def test_what_cannot_be_looked_at(finished: Finished, tmp_path: Path) -> None:
     build(Phantom(60, seed=4, size=64), tmp_path / "other", progress=False)
     with pytest.raises(SistaError, match="another tokenizer"):
         controls(finished.run, tmp_path / "other")
+    with pytest.raises(SistaError, match="split 'train' is what the terms were trained on"):
+        controls(finished.run, finished.corpus, split="train")
     with pytest.raises(SistaError, match="subjects in split 'valid'; two batches of 8 are needed"):
         controls(finished.run, finished.corpus, split="valid")
 

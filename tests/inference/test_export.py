@@ -123,6 +123,8 @@ def test_what_is_given_is_checked(run_path: Path, tmp_path: Path, monkeypatch: p
         export(run_path, tmp_path / "out", formats=",")
     with pytest.raises(SistaError, match="give --formats onnx"):
         export(run_path, tmp_path / "out", int8=True)
+    with pytest.raises(SistaError, match="--data serves --int8"):
+        export(run_path, tmp_path / "out", data=tmp_path)
     monkeypatch.setattr(room, "find_spec", lambda name: None if name == "onnxruntime" else object())
     with pytest.raises(SistaError, match=r"needs onnxruntime: pip install -e '\.\[onnx\]'"):
         export(run_path, tmp_path / "out", formats="onnx")

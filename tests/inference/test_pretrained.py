@@ -37,6 +37,7 @@ def test_classify_by_names_and_by_prompts(model: PretrainedModel, film: Path) ->
     given = model.classify(film, ["pneumothorax", "edema"])
     assert list(given) == ["pneumothorax", "edema"]
     assert all(0 < p < 1 for p in given.values())
+    assert model.classify(film, "edema") == {"edema": pytest.approx(given["edema"])}  # a name alone is not its letters
     pair = PromptPair(("Edema.",), ("No edema.",))
     swapped = PromptPair(pair.negative, pair.positive)
     both = model.classify(film, {"edema": pair, "no edema": swapped})

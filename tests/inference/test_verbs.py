@@ -146,6 +146,19 @@ def test_boxes_of_one_finding_without_a_phrase_are_one_region(run_path: Path, co
     assert len(ground_regions(model, corpus, np.array([row]), given={row: spoken}).hit) == 2
 
 
+def test_what_would_do_nothing_is_refused(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.png"
+    with pytest.raises(SistaError, match="--out goes with --data"):
+        sista.zeroshot(run_path, image=film, out=tmp_path / "out")
+    with pytest.raises(SistaError, match="--text is empty"):
+        sista.retrieve(run_path, corpus_path, text=" ")
+    with pytest.raises(SistaError, match="--out goes with a corpus alone"):
+        sista.retrieve(run_path, corpus_path, text="Edema.", out=tmp_path / "out")
+    with pytest.raises(SistaError, match="--phrase is for one film"):
+        sista.ground(run_path, corpus_path, phrase="edema")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_heat_map_without_an_ending_is_refused(run_path: Path, tmp_path: Path) -> None:
     with pytest.raises(SistaError, match=r"give a name that ends in \.png"):
         sista.ground(run_path, image=tmp_path / "film.png", phrase="edema", out=tmp_path / "heat")

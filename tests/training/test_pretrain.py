@@ -112,7 +112,8 @@ def test_a_folder_in_use_is_refused(corpus_path: Path, tmp_path: Path) -> None:
     [
         ({"optimizer": OptimizerSettings(batch_size=4096)}, "lower --optimizer.batch_size"),
         ({"optimizer": OptimizerSettings(batch_size=1)}, "at least 2 pairs"),
-        ({"optimizer": OptimizerSettings(learning_rate=-1.0, batch_size=8)}, "learning_rate is -1"),
+        ({"optimizer": OptimizerSettings(learning_rate=-1.0, batch_size=8)}, r"learning_rate is -1\.0; it must be above zero"),
+        ({"optimizer": OptimizerSettings(epochs=-1.0, batch_size=8)}, r"epochs is -1\.0; it must be 0 or more"),
         ({"method": "sitsa"}, "did you mean 'sista'"),
         ({"settings": {"sigmma": 0.5}}, "did you mean 'sigma'"),
         ({"settings": {"mode": "elminate"}}, "did you mean 'eliminate'"),

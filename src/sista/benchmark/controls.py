@@ -55,6 +55,8 @@ def controls(
         device: auto, cpu, cuda or cuda:N.
         out: a folder for result.json and predictions.parquet (a row for each batch).
     """
+    if split == "train":
+        raise SistaError("split 'train' is what the terms were trained on, right films and all; choose test or valid")
     arguments = dict(locals())
     model, corpus, chosen = Path(model), Corpus.open(data), choose_device(device)
     method, stated = restore(model, corpus).to(chosen), read_json(model / "run.json")

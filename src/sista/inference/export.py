@@ -54,6 +54,8 @@ def export(
         data: a corpus on whose test films and reports that agreement is measured; by default random films and texts.
     """
     chosen, out = _formats(formats, int8), Path(out)
+    if data is not None and not int8:
+        raise SistaError("--data serves --int8, whose agreement is measured on it; give both, or neither")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SistaError(f"--out {out} is not empty; give a new folder")
     pretrained = load_pretrained(model)

@@ -94,6 +94,8 @@ def ground(
     arguments = dict(locals())
     if (data is None) == (image is None):
         raise SistaError("give either --data, a corpus with regions, or --image with --phrase")
+    if phrase is not None and image is None:
+        raise SistaError("--phrase is for one film, --image; a corpus is asked for the phrases of its own reports")
     asked = list(dict.fromkeys(levels or LEVELS))
     if strange := [level for level in asked if level not in LEVELS]:
         raise SistaError(f"--levels {', '.join(strange)}: choose from {', '.join(LEVELS)}")

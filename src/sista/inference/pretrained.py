@@ -60,8 +60,8 @@ class PretrainedModel:
         softmax over the two sides' mean embeddings at the model's temperature; it is not calibrated.
         """
         image = self.encode_films([self.prepare(film)]).image
-        names = list(findings)
-        return dict(zip(names, map(float, self.zero_shot(image, prompts_of(findings))[0]), strict=True))
+        pairs = prompts_of(findings)
+        return dict(zip(pairs, map(float, self.zero_shot(image, pairs)[0]), strict=True))
 
     def zero_shot(self, image: np.ndarray, prompts: Mapping[str, PromptPair]) -> np.ndarray:
         """Probabilities [N,K] of K findings for the unit vectors [N,D] of N films; float64, so that sure ones still differ."""
@@ -124,6 +124,7 @@ class PretrainedModel:
 
     def encode_texts(self, texts: Sequence[str], batch: int = 256) -> np.ndarray:
         """Unit vectors [N,D] of texts. Texts of like length are encoded together, so that padding is not computed."""
+        texts = [texts] if isinstance(texts, str) else texts
         order = np.argsort([len(text) for text in texts], kind="stable")
         batches = (self._tokens([texts[i] for i in order[start : start + batch]]) for start in range(0, len(texts), batch))
         vectors = encode_texts(self.encoder, ((t["pieces"], t["piece_mask"]) for t in batches), self.precision)
@@ -173,7 +174,9 @@ def untrained(path: str | Path, seed: int = 0, device: str = "auto", precision: 
 
 
 def prompts_of(findings: Sequence[str] | Mapping[str, PromptPair]) -> dict[str, PromptPair]:
-    """Prompt pairs by name, made where only names are given."""
+    """Prompt pairs by name, made where only names are given; one name alone is one finding."""
+    if isinstance(findings, str):
+        findings = [findings]
     return dict(findings) if isinstance(findings, Mapping) else {name: default_prompts(name) for name in findings}
 
 

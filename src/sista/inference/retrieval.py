@@ -52,6 +52,10 @@ def retrieve(
     require_folder(out)
     if image is not None and text is not None:
         raise SistaError("give --image or --text, not both")
+    if text is not None and not text.strip():
+        raise SistaError("--text is empty; give a sentence or a report to find films by")
+    if out is not None and (image is not None or text is not None):
+        raise SistaError("--out goes with a corpus alone; what fits one film or text is printed, with --json as one JSON object")
     if top < 1:
         raise SistaError(f"--top is {top}; it must be at least 1")
     trained = load(model, device, precision)

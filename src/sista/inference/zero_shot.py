@@ -48,6 +48,8 @@ def zeroshot(
     require_folder(out)
     if (data is None) == (image is None):
         raise SistaError("give either --data, a corpus, or --image, one film")
+    if image is not None and out is not None:
+        raise SistaError("--out goes with --data; what is said of one film is printed, with --json as one JSON object")
     if findings and prompts:
         raise SistaError("give either --findings or --prompts, whose findings are those of the file")
     trained = load(model, device, precision)

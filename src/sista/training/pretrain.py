@@ -149,8 +149,9 @@ def measure_mean_patches(encoder: DualEncoder, corpus: Corpus, precision: str, d
 
 def _check(corpus: Corpus, optimizer: OptimizerSettings) -> None:
     for name, value in asdict(optimizer).items():
-        if value < 0 or (name in ("batch_size", "accumulate", "learning_rate", "clip") and value == 0):
-            raise SistaError(f"optimizer.{name} is {value}; it must be above zero")
+        positive = name in ("batch_size", "accumulate", "learning_rate", "clip")
+        if value < 0 or (positive and value == 0):
+            raise SistaError(f"optimizer.{name} is {value}; it must be {'above zero' if positive else '0 or more'}")
     if optimizer.batch_size < 2:
         raise SistaError("optimizer.batch_size is 1; a contrast needs at least 2 pairs")
     if not (corpus.has_reports and corpus.has_films):
@@ -158,6 +159,10 @@ def _check(corpus: Corpus, optimizer: OptimizerSettings) -> None:
             f"corpus {corpus.path} has no {'films' if corpus.has_reports else 'reports'}; pre-training needs film-report pairs"
         )
     pairs = len(corpus.rows("train"))
+    if pairs < 2:
+        raise SistaError(
+            f"corpus {corpus.path} has {pairs} training pair{'s' * (pairs != 1)}; a contrast needs at least 2, and many to learn from"
+        )
     if pairs < optimizer.batch_size:
         raise SistaError(
             f"corpus {corpus.path} has {pairs} training pairs, fewer than one batch of {optimizer.batch_size}; "

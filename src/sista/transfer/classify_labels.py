@@ -75,7 +75,8 @@ def labelled_films(
 def _refuse_splits(corpus: Corpus, films: Labelled) -> None:
     for split in SPLITS:
         if not len(films.of(split)):
-            raise SistaError(f"corpus {corpus.path} has no labelled film in split {split!r}; a classifier needs train, valid and test")
+            why = "".join(f"; {count} films of all splits left out: {reason}" for reason, count in films.left_out.items() if count)
+            raise SistaError(f"corpus {corpus.path} has no labelled film in split {split!r}; a classifier needs train, valid and test{why}")
     whose = {split: set(films.subjects[films.of(split)]) for split in SPLITS}
     both = whose["train"] & whose["valid"] | whose["train"] & whose["test"] | whose["valid"] & whose["test"]
     if both:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sista.benchmark.grid.read import read_grid
 from sista.benchmark.grid.run import benchmark
@@ -31,6 +32,8 @@ GRIDS = sorted([*ROOT.glob("benchmarks/grids/*.yaml"), *ROOT.glob("results/**/gr
         ({"corpora": {500: TINY["corpora"]["main"]}}, r"500 of corpora must be text"),
         ({"tasks": {True: {"data": "main"}}}, r"True of tasks must be text"),
         ({"tasks": {"probe": None}}, r"'probe' of tasks is empty"),
+        ({"seeds": 0}, r"seeds must be a list of whole numbers, not 0"),
+        ({"seeds": []}, r"there is no seeds"),
         ({"seeds": 3}, r"seeds must be a list of whole numbers, not 3"),
         ({"seeds": [True]}, r"seeds must be a list of whole numbers"),
         ({"seeds": [1, 1]}, r"a seed stands twice in seeds \[1, 1\]"),
@@ -53,6 +56,23 @@ def test_a_file_that_is_no_grid(tmp_path: Path) -> None:
         read_grid(tmp_path / "a.yaml")
     with pytest.raises(SistaError, match="cannot be read"):
         read_grid(tmp_path / "none.yaml")
+
+
+def with_methods(folder: Path, text: str) -> Path:
+    """The grid with these lines of YAML as its methods."""
+    file = folder / "grid.yaml"
+    file.write_text(yaml.safe_dump({key: value for key, value in TINY.items() if key != "methods"}) + "methods:\n" + text)
+    return file
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match=r"cannot be read \('clip' stands twice in the mapping that begins in line \d+\)"):
+        read_grid(with_methods(tmp_path, "  clip: {}\n  clip: {method: sista}\n"))
+
+
+def test_anchors_and_merges_may_be_written(tmp_path: Path) -> None:
+    grid = read_grid(with_methods(tmp_path, "  clip: &c {settings: {}}\n  again: {<<: *c, method: clip}\n"))
+    assert grid.methods["again"] == {"method": "clip", "settings": {}}
 
 
 def test_what_is_left_empty_is_left_out(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ REQUIRED = ("name", "corpora", "pretrain", "encoders", "methods", "tasks", "seed
 def read_grid(path: Path) -> Grid:
     """The grid of a YAML file; raises SistaError for what is not known, missing, or cannot be meant."""
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SistaError(f"grid {path} cannot be read ({str(error).splitlines()[0]})") from error
     if not isinstance(given, dict):
@@ -34,12 +34,23 @@ def read_grid(path: Path) -> Grid:
     return grid
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no mapping has a key twice: the first of two methods of one name would vanish without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        own = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if twice := [key for place, key in enumerate(own) if key in own[:place]]:
+            where = f"in the mapping that begins in line {node.start_mark.line + 1}"
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]!r} stands twice {where}")
+        return super().construct_mapping(node, deep)
+
+
 def _require_shape(given: Mapping[Any, Any]) -> None:
     known = {f.name for f in fields(Grid)}
     for key in given:
         if key not in known:
             raise SistaError(f"unknown key {key!r}: {nearest(str(key), known)}")
-    if missing := [key for key in REQUIRED if not given.get(key)]:
+    if missing := [key for key in REQUIRED if given.get(key) in (None, "", [], {})]:
         raise SistaError(f"there is no {', '.join(missing)}")
     for key in ("name", "about", "baseline"):
         if not isinstance(text := given.get(key) or "", str):
