@@ -262,6 +262,21 @@ def test_projections_of_its_own_begin_as_none_and_leave_the_words_alone(batch: B
     assert turned.terms["within"].item() != pytest.approx(plain.terms["within"].item(), rel=1e-2)
 
 
+@pytest.mark.parametrize("projections", [False, True])
+def test_a_detached_within_report_term_trains_the_text_alone(batch: Batch, projections: bool) -> None:
+    given = {"token_weight": 0.0, "instance_weight": 0.0, "within_weight": 1.0, "within_projections": projections}
+    learner, whole = learner_of("sista", within_detached=True, **given), learner_of("sista", **given)
+    found, same = step(learner, batch), step(whole, batch)
+    torch.testing.assert_close(found.loss, same.loss)
+    found.loss.backward()
+    same.loss.backward()
+    moved = {name for name, p in learner.encoder.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    moved_by_all = {name for name, p in whole.encoder.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert not any(name.startswith(("image.", "patch_head.")) for name in moved)
+    assert any(name.startswith("image.") for name in moved_by_all)
+    assert any(name.startswith("word_head.") for name in moved)
+
+
 def test_mgca_weighs_words_where_asked(batch: Batch) -> None:
     alike = replace(batch, word_weight=batch.word_mask.float())
     plain, weighted = step(learner_of("mgca"), batch), step(learner_of("mgca", weighted=True), batch)

@@ -52,6 +52,7 @@ class SistaSettings:
             does not either (docs/evidence.md).
         within_projections: of that term, a linear projection of its own for words and one for patches, from the identity, so that what it
             makes of them need not be what the other token term, grounding and `sista ground` read.
+        within_detached: of that term, no gradient goes to the patches: it tells the words of a report apart and trains the text alone.
         wrong_films: a control: the token terms see the patches of another study.
     """
 
@@ -81,6 +82,7 @@ class SistaSettings:
     mirror: float = 0.0
     within_weight: float = 0.0
     within_projections: bool = False
+    within_detached: bool = False
     wrong_films: bool = False
 
 
@@ -146,7 +148,8 @@ class Sista(Method):
             terms["token"], looks = self.token(*words, similarity, targets, generator, statistics)
             loss, log = loss + s.token_weight * terms["token"], {**log, **looks}
         if s.within_weight:
-            of_words, of_patches = (F.normalize(head(v).float(), dim=-1) for head, v in zip(self.within_heads, words[:2], strict=True))
+            looked_at = (e.words, patches.detach() if s.within_detached else patches)
+            of_words, of_patches = (F.normalize(head(v).float(), dim=-1) for head, v in zip(self.within_heads, looked_at, strict=True))
             terms["within"] = self.within(of_words, of_patches, batch.word_mask, diagnose=False)[0] / 2
             loss = loss + s.within_weight * terms["within"]
         return StepResult(loss, terms, log)
