@@ -11,6 +11,18 @@ from typing import Any
 
 from sista.errors import nearest
 
+_PLAIN = {  # a type as the parser prints it -> what it means
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list[str]": "a list such as [a, b]",
+    "list[float]": "a list of numbers such as [0.1, 1]",
+    "list[int]": "a list of whole numbers such as [0, 1]",
+    "tuple": "as many numbers as --help shows",
+    "dict[str, typing.Any]": "settings such as {name: value}; or one by one, with a dot before each setting's name",
+    "dict[str, str]": "pairs such as {name: value}",
+}
+
 
 def underscores(argument: str) -> str:
     """--batch-size and --batch_size are the same option."""
@@ -83,16 +95,3 @@ def explain(message: str, options: Sequence[str]) -> str:
         return f"--{name}: {text}"
     kinds = [_PLAIN.get(kind, kind) for kind in re.sub(r"<class '(\w+)'>", r"\1", expected[1]).replace(", NoneType", "").split(" | ")]
     return f"--{name}: expected {' or '.join(kinds)}, got {given[1]!r}"
-
-
-_PLAIN = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "list[str]": "a list such as [a, b]",
-    "list[float]": "a list of numbers such as [0.1, 1]",
-    "list[int]": "a list of whole numbers such as [0, 1]",
-    "tuple": "as many numbers as --help shows",
-    "dict[str, typing.Any]": "settings such as {name: value}; or one by one, with a dot before each setting's name",
-    "dict[str, str]": "pairs such as {name: value}",
-}
