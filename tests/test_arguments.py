@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sista.arguments import explain, spelled_out, underscores
+from sista.errors import SistaError
 
 TYPES = {
     "--names": list[str] | None,
@@ -13,6 +14,7 @@ TYPES = {
     "--columns": Sequence[str],
     "--fractions": tuple[float, float, float],
     "--earlier": list[Path] | Path | None,
+    "--formats": list[str] | str,
     "--switch": bool,
     "--seed": int,
     "--settings": dict[str, object] | None,
@@ -30,12 +32,16 @@ TYPES = {
         (["--shares", "[0.1, 1]"], ["--shares", "[0.1, 1]"]),
         (["--shares", "null"], ["--shares", "null"]),
         (["--shares"], ["--shares"]),
+        (["--shares", "[0.1,", "1]"], ["--shares", "[0.1, 1]"]),  # as a shell parts what stands without quotes
         (["--names", "pleural effusion"], ["--names", '["pleural effusion"]']),
         (["--names", "mass, pleural effusion", "nodule"], ["--names", '["mass", "pleural effusion", "nodule"]']),
         (["--names", "1"], ["--names", '["1"]']),
         (["--columns", "Épanchement"], ["--columns", '["Épanchement"]']),
         (["--fractions", ".8", ".1", ".1"], ["--fractions", "[.8, .1, .1]"]),
         (["--earlier", "runs/a,b"], ["--earlier", "runs/a,b"]),
+        (["--earlier", "runs/a", "runs/b,c"], ["--earlier", '["runs/a", "runs/b,c"]']),
+        (["--formats", "onnx,pt"], ["--formats", "onnx,pt"]),
+        (["--formats", "onnx", "pt"], ["--formats", '["onnx", "pt"]']),
         (["--settings", "{a: 1}"], ["--settings", "{a: 1}"]),
         (["--switch", "--seed", "1"], ["--switch", "true", "--seed", "1"]),
         (["--switch"], ["--switch", "true"]),
@@ -46,6 +52,14 @@ TYPES = {
 )
 def test_switches_and_lists_are_spelled_out(written: list[str], meant: list[str]) -> None:
     assert spelled_out(written, TYPES) == meant
+
+
+@pytest.mark.parametrize("empty", [[""], [","], [" ", ""]])
+def test_a_list_without_entries_does_not_mean_the_default(empty: list[str]) -> None:
+    with pytest.raises(SistaError, match="--names is empty; leave it out"):
+        spelled_out(["--names", *empty], TYPES)
+    with pytest.raises(SistaError, match="--shares is empty"):
+        spelled_out(["--shares="], TYPES)
 
 
 def test_dashes_and_underscores_are_the_same_in_names_and_not_in_values() -> None:
@@ -62,6 +76,11 @@ def test_dashes_and_underscores_are_the_same_in_names_and_not_in_values() -> Non
             "--shares: expected a list of numbers such as [0.1, 1], got \"['a']\"",
         ),
         ("Parser key \"fit.epochs\": Expected a <class 'int'>. Got value: x", "--fit.epochs: expected a whole number, got 'x'"),
+        (
+            "Parser key \"precision\": Expected a typing.Literal['auto', 'bf16', 'fp32']. Got value: fp16",
+            "--precision: expected auto, bf16 or fp32, got 'fp16'",
+        ),
+        ("Parser key \"name\": Expected a <class 'str'>. Got value: ['a']", "--name: expected text, got \"['a']\""),
         ("the following arguments are required: model, data", "give --model, --data"),
         ("Unrecognized arguments: --sed 3", "unknown setting 'sed'; did you mean 'seed'?"),
         ("something else\nin two lines", "something else in two lines"),
@@ -69,3 +88,9 @@ def test_dashes_and_underscores_are_the_same_in_names_and_not_in_values() -> Non
 )
 def test_messages_name_the_option_what_it_takes_and_what_it_got(message: str, line: str) -> None:
     assert explain(message, list(TYPES)) == line
+
+
+def test_an_option_that_was_not_given_stands_in_the_file_of_config() -> None:
+    message = "Parser key \"seed\": Expected a <class 'int'>. Got value: x"
+    assert explain(message, list(TYPES), ["--config", "a.yaml"]) == "seed, in the file of --config: expected a whole number, got 'x'"
+    assert explain(message, list(TYPES), ["--config", "a.yaml", "--seed=x"]).startswith("--seed: ")

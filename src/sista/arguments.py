@@ -7,19 +7,21 @@ import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from sista.errors import nearest
+from sista.errors import SistaError, nearest
 
 _PLAIN = {  # a type as the parser prints it -> what it means
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",
+    "str": "text",
     "list[str]": "a list such as [a, b]",
     "list[float]": "a list of numbers such as [0.1, 1]",
     "list[int]": "a list of whole numbers such as [0, 1]",
     "tuple": "as many numbers as --help shows",
-    "dict[str, typing.Any]": "settings such as {name: value}; or one by one, with a dot before each setting's name",
+    "dict[str, typing.Any]": "settings such as {name: value}, or one by one with a dot before each setting's name",
     "dict[str, str]": "pairs such as {name: value}",
 }
 
@@ -38,44 +40,57 @@ def spelled_out(arguments: Sequence[str], types_of: Mapping[str, Any]) -> list[s
         types_of: option, such as "--shares", -> the type of its value.
 
     Returns:
-        `--text_only` as `--text_only true`; `--shares 0.1 1`, `--shares 0.1,1` and `--shares=0.1,1` as `--shares [0.1, 1]`. What already
-        begins with a bracket, and null, stand as they are; so does a Path, whose name may hold a comma.
+        `--text_only` as `--text_only true`; `--shares 0.1 1`, `--shares 0.1,1` and `--shares=0.1,1` as `--shares [0.1, 1]`. What stands in
+        brackets, and null, stay as they are. Where one value may be given in the place of a list, one value stays, commas and all. Raises
+        SistaError for a list without any entry, for that would mean the default.
     """
     result: list[str] = []
     rest = list(arguments)
     while rest:
         name, equals, value = (argument := rest.pop(0)).partition("=")
         kind = types_of.get(name)
+        item, alone = _list_type(kind)
         if kind is bool and not equals and (not rest or rest[0].lower() not in ("true", "false")):
             result += [argument, "true"]
-        elif (item := _item_type(kind)) is None:
+        elif item is None:
             result.append(argument)
         else:
             values = [value] if equals else []
             while rest and not equals and not re.match(r"--?[A-Za-z]", rest[0]):
                 values.append(rest.pop(0))
-            result += [name, *_bracketed(values, item)]
+            result += [name, *_bracketed(name, values, item, alone)]
     return result
 
 
-def _item_type(kind: Any) -> type | None:
-    """str, int or float where the values are a list or tuple of them; None for any other type."""
-    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
-        members = [member for member in typing.get_args(kind) if member is not type(None)]
-        return _item_type(members[0]) if len(members) == 1 else None
-    item = (typing.get_args(kind) or (None,))[0]
-    return item if typing.get_origin(kind) in (list, tuple, Sequence) and item in (str, int, float) else None
+def _list_type(kind: Any) -> tuple[type | None, bool]:
+    """Of a list or tuple the type of its entries, and whether one value may stand for it; (None, False) for any other type."""
+    united = isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union
+    members = [member for member in (typing.get_args(kind) if united else [kind]) if member is not type(None)]
+    lists = [member for member in members if typing.get_origin(member) in (list, tuple, Sequence)]
+    if len(lists) != 1:
+        return None, False
+    item = typing.get_args(lists[0])[0]
+    others = [member for member in members if member is not lists[0]]
+    return (item, bool(others)) if item in (str, int, float, Path) and others in ([], [item]) else (None, False)
 
 
-def _bracketed(values: list[str], item: type) -> list[str]:
-    if not values or (len(values) == 1 and (values[0].lstrip().startswith("[") or values[0] in ("null", "None"))):
+def _bracketed(name: str, values: list[str], item: type, alone: bool) -> list[str]:
+    whole = " ".join(values).strip()
+    if not values or whole in ("null", "None") or (whole.startswith("[") and whole.endswith("]")):  # a shell parts [a, b] at its blanks
+        return [whole] if values else []
+    if alone and len(values) == 1:
         return values
-    parts = [part.strip() for value in values for part in value.split(",")]
-    return ["[" + ", ".join(json.dumps(part, ensure_ascii=False) if item is str else part for part in parts if part) + "]"]
+    parts = [part for value in values for part in ([value] if alone else map(str.strip, value.split(","))) if part]
+    if not parts:
+        raise SistaError(f"{name} is empty; leave it out for what it is by default")
+    return ["[" + ", ".join(json.dumps(part, ensure_ascii=False) if item in (str, Path) else part for part in parts) + "]"]
 
 
-def explain(message: str, options: Sequence[str]) -> str:
-    """The parser's message in one line: which option, what it takes, what it got; the nearest options where one is unknown."""
+def explain(message: str, options: Sequence[str], given: Sequence[str] = ()) -> str:
+    """The parser's message in one line: which option, what it takes, what it got; the nearest options where one is unknown.
+
+    given: the arguments; an option that is none of them was named in the file of --config.
+    """
     line = " ".join(message.split())
     unknown = re.search(r"[Uu]nrecognized arguments: (--[\w.]+)", line) or re.search(r"[Kk]ey [\"']([\w.]+)[\"'] is not expected", line)
     if unknown:
@@ -89,9 +104,20 @@ def explain(message: str, options: Sequence[str]) -> str:
     if not wrong:
         return line
     name, text = wrong.groups()
-    expected = re.search(r"Subtypes: \[(.*?)\] Errors:", text) or re.search(r"Expected an? (<class '\w+'>|\S+?)\.? ", text)
-    given = re.search(r"Given value: (.*)$", text) or re.search(r"Got value: (.*)$", text)
-    if not (expected and given):
+    expected = re.search(r"Subtypes: \[(.*?)\] Errors:", text) or re.search(r"Expected an? (.+?)\.? Got value:", text)
+    got = re.search(r"Given value: (.*)$", text) or re.search(r"Got value: (.*)$", text)
+    if not (expected and got):
         return f"--{name}: {text}"
-    kinds = [_PLAIN.get(kind, kind) for kind in re.sub(r"<class '(\w+)'>", r"\1", expected[1]).replace(", NoneType", "").split(" | ")]
-    return f"--{name}: expected {' or '.join(kinds)}, got {given[1]!r}"
+    written = any(argument.partition("=")[0] == f"--{name}" for argument in given)
+    where = f"--{name}" if written or not given else f"{name}, in the file of --config"
+    return f"{where}: expected {_in_words(expected[1])}, got {got[1]!r}"
+
+
+def _in_words(expected: str) -> str:
+    """What the parser calls `<class 'int'>`, `typing.Literal['a', 'b']`, or several of them."""
+    choices = re.search(r"Literal\[(.*?)\]", expected)
+    if choices:
+        names = [name.strip(" '\"") for name in choices[1].split(",")]
+        return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    kinds = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", expected).replace(", NoneType", "")
+    return _PLAIN.get(kinds, kinds)

@@ -147,12 +147,12 @@ def _parse(
         parser.add_class_arguments(kind)
     parser.add_function_arguments(function, skip={*(skip or ())})
     parser.epilog = "A list is written [a, b], a,b or a b. Every command takes --json: its last line of output is then one JSON object."
+    kinds = {option: getattr(action, "_typehint", None) for action in parser._actions for option in action.option_strings}
     try:
-        kinds = {option: getattr(action, "_typehint", None) for action in parser._actions for option in action.option_strings}
         parsed = parser.parse_args(spelled_out(arguments, kinds))
         values = parser.instantiate(parsed).as_dict()
     except (ArgumentError, TypeError) as error:
-        raise SistaError(explain(str(error), [option for action in parser._actions for option in action.option_strings])) from error
+        raise SistaError(explain(str(error), [*kinds], arguments)) from error
     values.pop("config", None)
     return {key: value for key, value in values.items() if not key.startswith("__")}
 

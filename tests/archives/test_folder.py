@@ -60,6 +60,15 @@ def test_endings_in_capitals(root: Path) -> None:
     assert [len(capitals[i].films) for i in range(3)] == [1, 1, 2]
 
 
+def test_a_film_called_report_keeps_its_own(root: Path) -> None:
+    for name in ("REPORT.png", "z.PNG"):
+        Image.fromarray(np.random.default_rng(9).integers(0, 255, (30, 30), dtype=np.uint8)).save(root / "p2" / name)
+    (root / "p2" / "REPORT.txt").write_text("Edema.")
+    archive = Folder(root)
+    whose = {key: [film.name for film in films] for key, (text, films) in archive._studies.items() if text == root / "p2" / "REPORT.txt"}
+    assert whose == {"p2/REPORT": ["REPORT.png"]}
+
+
 def test_films_alone(root: Path) -> None:
     for text in root.rglob("*.txt"):
         text.unlink()

@@ -36,12 +36,18 @@ class Folder:
             raise SistaError(f"{self.root}: no such folder; give the folder that the films lie in")
         files = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in (*FILMS, TEXT) and p.is_file())
         films = [p for p in files if p.suffix.lower() in FILMS]
-        texts = {_text_name(p): p for p in files if p.suffix.lower() == TEXT}
+        texts = {p.with_suffix(TEXT): p for p in files if p.suffix.lower() == TEXT}
+        own_texts = {film.with_suffix(TEXT) for film in films}
+        shared_texts = {
+            name.parent: file
+            for name, file in texts.items()
+            if name.stem == "report" or (name.stem.lower() == "report" and name not in own_texts)
+        }
         if not films:
             raise SistaError(f"{self.root}: no film below it (looked for {', '.join(FILMS)})")
         self._studies: dict[str, tuple[Path | None, list[Path]]] = {}
         for film in films:
-            own, shared = texts.get(film.with_suffix(TEXT)), texts.get(film.parent / f"report{TEXT}")
+            own, shared = texts.get(film.with_suffix(TEXT)), shared_texts.get(film.parent)
             text = own or shared
             key = film.parent if text and text == shared else film.with_suffix("")
             self._studies.setdefault(key.relative_to(self.root).as_posix(), (text, []))[1].append(film)
@@ -79,8 +85,3 @@ class Folder:
             report=report,
             films=tuple(Film(film.relative_to(self.root).as_posix(), film) for film in films),
         )
-
-
-def _text_name(file: Path) -> Path:
-    """A text file's name as it would be without capitals in its ending, and in `report`."""
-    return file.with_name(f"report{TEXT}") if file.stem.lower() == "report" else file.with_suffix(TEXT)

@@ -40,7 +40,7 @@ Runner = Callable[[Tensors], Tensors]
 def export(
     model: Path,
     out: Path,
-    formats: str = "torch_export",
+    formats: list[str] | str = "torch_export",
     int8: bool = False,
     data: Path | None = None,
 ) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def export(
     Args:
         model: a pre-trained run, a checkpoint, or a Hub name.
         out: a new folder.
-        formats: torch_export, onnx, or both with a comma between them. onnx needs the extra `onnx`.
+        formats: torch_export, onnx, or both (a list, or a comma between them). onnx needs the extra `onnx`.
         int8: also write the ONNX programs with 8-bit weights (dynamic quantisation), and measure how far their vectors agree.
         data: a corpus on whose test films and reports that agreement is measured; by default random films and texts.
     """
@@ -179,8 +179,8 @@ def _quantised(program: Program, folder: Path, given: dict[str, Tensor]) -> tupl
     return file, agreement
 
 
-def _formats(text: str, int8: bool) -> list[str]:
-    chosen = [name.strip() for name in text.split(",") if name.strip()]
+def _formats(given: list[str] | str, int8: bool) -> list[str]:
+    chosen = [name.strip() for name in (given.split(",") if isinstance(given, str) else given) if name.strip()]
     for name in chosen:
         if name not in FORMATS:
             raise SistaError(f"--formats {name!r}: {nearest(name, FORMATS)}")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sista.benchmark.grid.read import read_grid
+from sista.benchmark.grid.read import _Loader, read_grid
 from sista.benchmark.grid.run import benchmark
 from sista.errors import SistaError
 
@@ -73,6 +73,8 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
 def test_anchors_and_merges_may_be_written(tmp_path: Path) -> None:
     grid = read_grid(with_methods(tmp_path, "  clip: &c {settings: {}}\n  again: {<<: *c, method: clip}\n"))
     assert grid.methods["again"] == {"method": "clip", "settings": {}}
+    deep = "b: &b {m: 0}\nx: {y: &c {<<: *b, m: 1}}\nz: {<<: *c}\n"  # merged once more where it lies less deep
+    assert yaml.load(deep, _Loader) == yaml.safe_load(deep) == {"b": {"m": 0}, "x": {"y": {"m": 1}}, "z": {"m": 1}}
 
 
 def test_what_is_left_empty_is_left_out(tmp_path: Path) -> None:

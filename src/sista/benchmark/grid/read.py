@@ -37,12 +37,13 @@ def read_grid(path: Path) -> Grid:
 class _Loader(yaml.SafeLoader):
     """YAML in which no mapping has a key twice: the first of two methods of one name would vanish without a word."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        own = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        if twice := [key for place, key in enumerate(own) if key in own[:place]]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        own = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if twice := [name for place, (tag, name) in enumerate(own) if (tag, name) in own[:place]]:
             where = f"in the mapping that begins in line {node.start_mark.line + 1}"
             raise yaml.constructor.ConstructorError(None, None, f"{twice[0]!r} stands twice {where}")
-        return super().construct_mapping(node, deep)
+        return node
 
 
 def _require_shape(given: Mapping[Any, Any]) -> None:
