@@ -53,6 +53,7 @@ class SistaSettings:
         within_projections: of that term, a linear projection of its own for words and one for patches, from the identity, so that what it
             makes of them need not be what the other token term, grounding and `sista ground` read.
         within_detached: of that term, no gradient goes to the patches: it tells the words of a report apart and trains the text alone.
+            Neither of the two keeps the term across films whole (docs/evidence.md).
         wrong_films: a control: the token terms see the patches of another study.
     """
 
