@@ -10,7 +10,7 @@ from sista.archives.registry import archive_class
 from sista.errors import SistaError
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", [pytest.param(part, marks=[pytest.mark.slow] if part == "pairs" else []) for part in PARTS])
 def test_it_is_what_it_was(part: str) -> None:
     words, films = digests(PhantomV1(part))
     assert words == DIGESTS[part][0]
