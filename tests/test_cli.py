@@ -215,10 +215,11 @@ def test_a_file_where_a_folder_belongs_is_told_in_a_line(
 
 
 def test_of_several_processes_the_first_alone_says_something(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for rank in ("1", "0"):
+    for rank, world, speaks in (("1", "2", False), ("0", "2", True), ("1", "1", True)):  # the last: a RANK that is none of torchrun's
         monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", world)
         assert main(["archives", "--json"]) == 0
-        assert bool(capsys.readouterr().out) == (rank == "0")
+        assert bool(capsys.readouterr().out) == speaks
 
 
 GRID = """

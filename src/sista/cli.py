@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"sista {verb}: interrupted", file=sys.stderr)
         return 130
-    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process alone has something to say
+    if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first alone speaks
         return 0
     try:
         print(json.dumps(result, default=str) if as_json else "\n".join(_lines(result)), flush=True)

@@ -136,6 +136,27 @@ def test_two_models_of_the_hub_are_told_apart(run_path, corpus_path, tmp_path, m
         retrieve("owner/other", tmp_path / "vectors", text="Edema.", top=1, **OPTIONS)
 
 
+def test_a_stopped_run_does_not_begin_again_where_films_are_missing(run_path, corpus_path, tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text("image\na.png\nb.png\nc.png\n")
+    whole, written = embed_archive._write_part, []
+
+    def stopping(file, *given):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(file.name)
+        whole(file, *given)
+
+    monkeypatch.setattr(embed_archive, "_write_part", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        embed(run_path, tmp_path / "t.csv", tmp_path / "out", **{**OPTIONS, "shard": 1})
+    monkeypatch.undo()
+    went_on = embed(run_path, tmp_path / "t.csv", tmp_path / "out", **{**OPTIONS, "shard": 1})
+    assert (went_on["parts_made_now"], went_on["left_out"]) == (1, {"no such file": 3})
+    Image.fromarray(Corpus.open(corpus_path).films([0])[0, 0].numpy()).save(tmp_path / "a.png")
+    again = embed(run_path, tmp_path / "t.csv", tmp_path / "out", **{**OPTIONS, "shard": 1})
+    assert (again["parts_made_now"], again["left_out"]) == (3, {"no such file": 2})
+
+
 def test_films_that_come_back_are_read_when_it_is_run_again(run_path, corpus_path, tmp_path):
     (tmp_path / "t.csv").write_text("image\na.png\n")
     found = embed(run_path, tmp_path / "t.csv", tmp_path / "out", **OPTIONS)

@@ -137,6 +137,16 @@ def test_mistakes_are_refused_before_anything_is_written(corpus_path: Path, tmp_
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("pairs", "said"), [(0, "0 training pairs;"), (1, "1 training pair;")])
+def test_no_batch_is_proposed_where_none_can_be(
+    corpus_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: int, said: str
+) -> None:
+    monkeypatch.setattr(Corpus, "rows", lambda self, split=None: range(pairs))
+    with pytest.raises(SistaError, match=f"has {said} a contrast needs at least 2"):
+        pretrain(corpus_path, tmp_path / "run", optimizer=OPTIMIZER)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_loss_that_is_not_finite_names_the_studies(corpus_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = Clip.forward
     bad = {"step": 0}

@@ -157,6 +157,14 @@ def test_multi_class_counts_what_it_leaves_out(run_path, corpus_path, tmp_path):
     assert result["films"]["left_out"] == {"none of the classes": (present == 0).sum(), "several classes": (present > 1).sum()}
 
 
+def test_why_no_film_is_left_is_said(run_path, corpus_path, monkeypatch):
+    table = Corpus.open(corpus_path).labels().copy()
+    table[:] = 1
+    monkeypatch.setattr(Corpus, "labels", lambda self, rows=None: table if rows is None else table[rows])
+    with pytest.raises(SistaError, match=rf"no labelled film in split 'train'; .*; {len(table)} films of all splits left out: several"):
+        classify(str(run_path), corpus_path, NAMES, [1.0], multi_class=True, **OPTIONS)
+
+
 def test_policies_for_uncertain_and_blank(corpus_path, monkeypatch):
     corpus = Corpus.open(corpus_path)
     table = corpus.labels().copy()

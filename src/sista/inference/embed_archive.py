@@ -67,6 +67,9 @@ def embed(
 ) -> dict[str, Any]:
     """Embed all films of a corpus, or of a table of films, into Parquet shards with ids; run again to go on.
 
+    A run that was stopped goes on with the shards that are not there; one that has finished makes those again that lack films, since what
+    could not be read may be there now.
+
     Args:
         model: a pre-trained run, a checkpoint, or a Hub name.
         data: a corpus, or a .csv, .tsv, .parquet or .jsonl table with one film a row.
@@ -97,13 +100,15 @@ def embed(
     }
     _claim(out, description)
     parts = [np.arange(start, min(start + shard, len(source))) for start in range(0, len(source), shard)]
+    finished = (out / "result.json").is_file()  # then what could not be read may be there now; a stopped run goes on first
     made, errors = 0, dict[str, int]()
     for number, rows in enumerate(parts):
         file = out / f"part-{number:05d}.parquet"
-        if not file.exists() or _reasons(file):  # what could not be read may be there now
+        reasons = _reasons(file) if file.exists() else None
+        if reasons is None or (finished and reasons):
             _write_part(file, trained, source, rows)
-            made += 1
-        for reason in _reasons(file):
+            made, reasons = made + 1, _reasons(file)
+        for reason in reasons:
             errors[reason] = errors.get(reason, 0) + 1
     result = {**description, "model": str(model), "parts": len(parts), "left_out": errors, "versions": versions()}
     write_json(out / "result.json", result)
