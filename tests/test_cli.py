@@ -76,6 +76,11 @@ def test_the_whole_way_by_commands(tmp_path: Path, capsys: pytest.CaptureFixture
     code, out, _ = run(capsys, "check", corpus)
     assert code == 0
     assert "120" in out
+    for name in ("a", "b"):
+        run(capsys, "zeroshot", "--model", model, "--data", corpus, "--out", tmp_path / name)
+    code, out, _ = run(capsys, "compare", tmp_path / "a", tmp_path / "b", "--metric", "auroc")
+    assert code == 0
+    assert "difference: 0 [0, 0], p 1\n" in out
 
 
 def test_config_file(tmp_path: Path, corpus_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

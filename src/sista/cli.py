@@ -184,7 +184,8 @@ def _lines(value: Any, indent: str = "") -> list[str]:
     for key, item in value.items():
         if isinstance(item, dict) and set(item) >= {"value", "ci95"}:
             low, high = item["ci95"]
-            lines.append(f"{indent}{key}: {_short(item['value'])} [{_short(low)}, {_short(high)}]")
+            beside = "".join(f", {name} {_short(held)}" for name, held in item.items() if name not in ("value", "ci95"))
+            lines.append(f"{indent}{key}: {_short(item['value'])} [{_short(low)}, {_short(high)}]{beside}")
         elif isinstance(item, dict):
             lines += [f"{indent}{key}:", *_lines(item, indent + "  ")] if item else []
         elif isinstance(item, list | tuple) and any(isinstance(entry, dict) or len(str(entry)) > 40 for entry in item):

@@ -158,3 +158,23 @@ def test_what_does_not_pair_is_refused_and_named(tmp_path):
     for resamples in (0, -5):
         with pytest.raises(SistaError, match=f"resamples is {resamples}; expected 1 or more"):
             compare(a, a, resamples=resamples)
+
+
+def test_what_only_one_run_has_is_named_whichever_comes_first(tmp_path):
+    a = write(tmp_path / "a", 0.6, 1)
+    films = np.arange(N)
+    labels = (np.random.default_rng(0).random((N, 2)) < 0.4).astype(float)[:, 0]
+    more = {"label/mass": labels, "score/mass": np.random.default_rng(3).random(N)}
+    b = write(tmp_path / "b", 1.2, 2, share=np.where(films > -1, 0.1, 0.1), **more)
+    c = write(tmp_path / "c", 1.2, 2, share=np.full(N, 1.0))
+    for one, other in ((a, b), (b, a)):
+        assert compare(one, other, resamples=20)["left_out"] == {
+            "*/mass@0.1": f"only {b} scores it; means over labels are of those that both score"
+        }
+    both = write(tmp_path / "d", 0.9, 4, draws=2, share=np.repeat([0.1, 1.0], N), draw=np.zeros(2 * N, int))
+    for one, other in ((a, both), (both, a)):
+        assert compare(one, other, resamples=20)["left_out"] == {"*@1.0": f"only {both} has share 1.0"}
+    with pytest.raises(SistaError, match=r"only .* has share"):
+        compare(a, c)
+    with pytest.raises(SistaError, match=r"seed is -1"):
+        compare(a, b, seed=-1)

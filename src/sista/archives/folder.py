@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,14 @@ class Folder:
         return f"Folder({self.root}: {sum(len(films) for _, films in self._studies.values()):,} films in {len(self):,} studies)"
 
     def describe(self) -> dict[str, Any]:
-        """The settings, the number of films, and a digest of their paths and sizes."""
+        """The settings, the number of films, and a digest of all paths, of the films' sizes and of what the reports hold."""
         digest = hashlib.sha256()
         for text, films in self._studies.values():
             for file in (*films, *filter(None, [text])):
                 digest.update(f"{file.relative_to(self.root).as_posix()}\0{file.stat().st_size}\0".encode())
+            if text is not None:
+                with suppress(OSError):  # an unreadable one is told when it is its study's turn
+                    digest.update(hashlib.sha256(text.read_bytes()).digest())
         return {"subject": self.subject, "studies": len(self), "content": digest.hexdigest()}
 
     def __getitem__(self, index: int) -> Study:

@@ -37,6 +37,8 @@ def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "tes
     """
     if resamples < 1:
         raise SistaError(f"resamples is {resamples}; expected 1 or more")
+    if seed < 0:
+        raise SistaError(f"seed is {seed}; expected 0 or more")
     one, other = read_run(a), read_run(b)
     if one.result["task"] != other.result["task"] and {one.result["task"], other.result["task"]} != {"probe", "classify"}:
         raise SistaError(f"{a} is a run of {one.result['task']}, {b} of {other.result['task']}; compare two of the same task")
@@ -120,7 +122,9 @@ def _paired(pairs: Sequence[Pair], subjects: NDArray[Any], resamples: int, seed:
 def _statistics(
     left: pd.DataFrame, right: pd.DataFrame, one: Run, other: Run
 ) -> tuple[dict[str, tuple[Pair, NDArray[Any]]], dict[str, str]]:
-    """name -> the pair of statistics and the subjects of its rows; and why, of the shares or levels that cannot be compared."""
+    """name -> the pair of statistics and the subjects of its rows; and why, of the shares, levels and labels that cannot be compared."""
+    import pandas as pd
+
     found: dict[str, tuple[Pair, NDArray[Any]]] = {}
     refused: dict[str, str] = {}
     for key in ("share", "level", None):
@@ -129,18 +133,21 @@ def _statistics(
     groups = (
         {"": (left, right)}
         if key is None
-        else {value: (left[left[key] == value], right[right[key] == value]) for value in left[key].unique()}
+        else {value: (left[left[key] == value], right[right[key] == value]) for value in pd.unique(pd.concat([left[key], right[key]]))}
     )
     for value, (mine, theirs) in groups.items():
         suffix = "" if key is None else f"@{_share(value)}" if key == "share" else f"/{value}"
-        if not len(theirs):
-            refused[f"*{suffix}"] = f"only {one.path} has {key} {value}"
+        if not (len(mine) and len(theirs)):
+            refused[f"*{suffix}"] = f"only {(one if len(mine) else other).path} has {key} {value}"
             continue
         draws, draws_of_other = _by_draw(mine, one), _by_draw(theirs, other)
         rows = _same_rows(draws[0], draws_of_other[0], one, other)
         aligned, aligned_other = ([frame.loc[rows].reset_index() for frame in side] for side in (draws, draws_of_other))
         subjects = aligned[0]["subject_id"].to_numpy()
         columns = [name for name in aligned[0].columns if name in aligned_other[0].columns]
+        for frame, run in ((aligned[0], one), (aligned_other[0], other)):
+            for label in (name.removeprefix("score/") for name in frame.columns if name.startswith("score/") and name not in columns):
+                refused[f"*/{label}{suffix}"] = f"only {run.path} scores it; means over labels are of those that both score"
         for name, pair in pairs_of(columns, aligned, aligned_other, (str(one.path), str(other.path))).items():
             found[f"{name}{suffix}"] = (pair, subjects)
     return found, refused

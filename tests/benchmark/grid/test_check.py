@@ -19,6 +19,16 @@ from .inputs import TINY, TRIALS, VALID, write
         ({"tasks": {"probe": {"data": "mian"}}}, r"data 'mian', which is none of the corpora main"),
         ({"tasks": {"zeroshot": {"data": "main", "split": "tets"}}}, r"task 'zeroshot' has split 'tets': did you mean 'test'"),
         ({"tasks": {"zeroshot": {"data": "main", "metrics": "auroc"}}}, r"metrics of task 'zeroshot' must be a list of names, not 'auroc'"),
+        ({"tasks": {"zeroshot": {"data": "main", "task": ["zeroshot"]}}}, r"unknown task \['zeroshot'\]"),
+        ({"tasks": {"zeroshot": {"data": "main", "model": "x"}}}, r"task 'zeroshot' has a 'model', but that is the run that is scored"),
+        ({"tasks": {"zeroshot": {"data": "main", "out": "x"}}}, r"task 'zeroshot' has a 'out', but that is a folder of the grid's own"),
+        ({"tasks": {"controls": {"data": "main", "split": "train"}}}, r"task 'controls' has split 'train': \(known: test, valid\)"),
+        ({"seeds": [0, -1]}, r"seeds must be a list of whole numbers, 0 or more, not \[0, -1\]"),
+        ({"methods": {"clip": {"method": 5}}}, r"method of method 'clip' must be a name, not 5"),
+        ({"methods": {"clip": {"teacher": ["rules"]}}}, r"teacher of method 'clip' must be a name, not \['rules'\]"),
+        ({"methods": {"clip": {"over": ["sat"]}, "sat": {}}}, r"over of method 'clip' must be a name, not \['sat'\]"),
+        ({"methods": {"clip": {"reference": "no"}}}, r"reference of method 'clip' must be true or false, not 'no'"),
+        ({"methods": {"clip": {"settings": {1: 2}}}}, r"settings of method 'clip' has a setting 1, which is no name"),
         ({"methods": {"clop": {}}}, r"unknown method 'clop'"),
         ({"methods": {"sista": {"settings": {"sigmaa": 1}}}}, r"no setting 'sigmaa'"),
         ({"methods": {"clip": {}, "medclip": {}}}, r"'medclip' can do nothing with teacher 'tfidf'; give one of labels, rules, oracle"),
@@ -57,7 +67,7 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path, changes: dic
         ({"seeds": [9], "task": {**VALID, "split": "test"}}, TRIALS, r"must be scored on `split: valid`"),
         ({"seeds": [1, 9], "task": VALID}, TRIALS, r"share seeds \[1\]"),
         ({"seeds": [9], "task": {**VALID, "data": "no"}}, TRIALS, r"`data` \(a corpus\)"),
-        ({"seeds": 9, "task": VALID}, TRIALS, r"the seeds of tune must be a list of whole numbers, not 9"),
+        ({"seeds": 9, "task": VALID}, TRIALS, r"the seeds of tune must be a list of whole numbers, 0 or more, not 9"),
         ({"seeds": [], "task": VALID}, TRIALS, r"tune needs a list of seeds"),
         ({"seeds": [9, 9], "task": VALID}, TRIALS, r"a seed stands twice in the seeds of tune \[9, 9\]"),
         ({"seeds": [9], "task": "zeroshot"}, TRIALS, r"tune must be a mapping"),
@@ -90,6 +100,20 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path, changes: dic
 def test_tuning_is_even_and_never_on_test(tmp_path: Path, tune: dict[str, Any], methods: dict[str, Any], message: str) -> None:
     with pytest.raises(SistaError, match=message):
         read_grid(write(tmp_path, tune=tune, methods=methods))
+
+
+def test_a_number_with_an_exponent_is_a_number(tmp_path: Path) -> None:
+    """YAML 1.1 takes 2e-3 for text."""
+    grid = write(tmp_path, tune={"seeds": [9], "task": VALID}, methods={"clip": {"trials": [{}, {"optimizer": {"learning_rate": 7}}]}})
+    stated = grid.read_text()
+    for number in ("2e-3", "2E-3", "+.2e-2", "20.e-4"):
+        grid.write_text(stated.replace("learning_rate: 7", f"learning_rate: {number}"))
+        with pytest.raises(SistaError, match=r"two trials of 'clip' come to the same"):
+            read_grid(grid)
+    grid.write_text(stated.replace("learning_rate: 7", "learning_rate: 3e-3"))
+    assert read_grid(grid).methods["clip"]["trials"][1]["optimizer"] == {"learning_rate": 0.003}
+    grid.write_text(stated.replace("name: tiny", "name: 12e5f"))
+    assert read_grid(grid).name == "12e5f"
 
 
 def test_trials_that_differ_from_the_shared_settings_are_no_repetition(tmp_path: Path) -> None:

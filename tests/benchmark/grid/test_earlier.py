@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from sista.benchmark.grid import jobs as grid_jobs
+from sista.benchmark.grid.jobs import jobs_of
+from sista.benchmark.grid.read import read_grid
 from sista.benchmark.grid.run import benchmark
 from sista.cli import main
 from sista.errors import SistaError
@@ -85,6 +87,22 @@ def test_a_table_that_does_not_say_what_made_it_is_refused(tmp_path: Path) -> No
     (tmp_path / "results.csv").write_text("method,value\nclip,0.5\n")
     with pytest.raises(SistaError, match=r"results\.csv has no column job, metric, low, high"):
         benchmark(grid, tmp_path / "out", earlier=tmp_path)
+
+
+def test_of_a_job_in_several_tables_the_first_is_taken_and_what_is_no_number_is_told(tmp_path: Path) -> None:
+    grid = write(tmp_path, methods={"clip": {}}, tasks={"zero": TINY["tasks"]["zero"]}, seeds=[0])
+    job = jobs_of(read_grid(grid), tmp_path / "out")[-1].name
+    for name, value in (("a", "0.9"), ("b", "0.1"), ("none", ""), ("text", "high")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.csv").write_text(f"metric,value,low,high,job\nauroc,{value},,,{job}\n")
+
+    def mean(*folders: str) -> float:
+        benchmark(grid, tmp_path / "out", earlier=[tmp_path / name for name in folders], tables_only=True)
+        return float(pd.read_csv(tmp_path / "out" / "table.csv")["mean"].iloc[0])
+
+    assert (mean("a", "b"), mean("b", "a"), mean("none", "b")) == (0.9, 0.1, 0.1)
+    with pytest.raises(SistaError, match=r"results\.csv has 'high' for a number, in row 2, column value"):
+        mean("text")
 
 
 def test_a_table_of_another_grid_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -84,6 +84,24 @@ def test_a_method_of_ones_own_is_run_again_when_it_is_edited(tmp_path: Path, mon
     assert folders(text) == before
 
 
+def test_a_file_of_prompts_counts_by_what_is_in_it_and_workers_do_not_count(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.json"
+
+    def names(**changes: Any) -> tuple[str, str]:
+        corpora = {"main": {**TINY["corpora"]["main"], **changes}}
+        tasks = {"zeroshot": {"data": "main", "prompts": str(prompts)}}
+        jobs = jobs_of(read_grid(write(tmp_path, corpora=corpora, tasks=tasks)), tmp_path)
+        return jobs[0].name, jobs[-1].name
+
+    prompts.write_text("{}")
+    before = names()
+    assert names() == names(workers=2) == before
+    assert names(count=161) != before
+    prompts.write_text("[]")
+    assert names()[0] == before[0]
+    assert names()[1] != before[1]
+
+
 def test_a_built_corpus_counts_by_what_is_in_it(tmp_path: Path) -> None:
     names = []
     for seed in (1, 2):

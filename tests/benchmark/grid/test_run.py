@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,9 @@ import yaml
 from scipy import stats
 
 from sista.benchmark.grid import jobs as grid_jobs
-from sista.benchmark.grid.run import benchmark
+from sista.benchmark.grid.jobs import jobs_of
+from sista.benchmark.grid.read import read_grid
+from sista.benchmark.grid.run import _attempt, benchmark
 from sista.cli import main
 from sista.errors import SistaError
 
@@ -105,6 +108,43 @@ def test_a_killed_grid_leaves_no_process_behind_and_goes_on(tmp_path: Path) -> N
     _wait_for(lambda: not any(_living(pid) for pid in below))
     write(tmp_path, methods={"clip": {}}, seeds=[0])
     assert benchmark(grid, out, threads=1, progress=False)["done"] == 4
+
+
+def test_an_interrupted_grid_waits_for_no_job(tmp_path: Path) -> None:
+    """The signal reaches the grid's own process alone, as from `kill`."""
+    grid, out = write(tmp_path, methods={"clip": {"optimizer": {"epochs": 4000}}}, seeds=[0]), tmp_path / "out"
+    code = f"from sista.cli import main; raise SystemExit(main(['benchmark', {str(grid)!r}, '--out', {str(out)!r}, '--threads', '1']))"
+    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    _wait_for(lambda: list(out.glob("runs/*/run.json")))
+    with pytest.raises(SistaError, match=r"another `sista benchmark` is at work in .*out"):
+        benchmark(grid, out, threads=1, progress=False)
+    below = _below(parent.pid)
+    parent.send_signal(signal.SIGINT)
+    assert parent.wait(60) != 0
+    _wait_for(lambda: not any(_living(pid) for pid in below))
+    assert not list(out.glob("runs/*/summary.json"))
+
+
+def test_a_job_that_another_has_done_meanwhile_is_left_as_it_is(tmp_path: Path) -> None:
+    job = jobs_of(read_grid(write(tmp_path, seeds=[0])), tmp_path / "out")[-1]
+    assert job.verb == "zeroshot"
+    job.folder.mkdir(parents=True)
+    (job.folder / "result.json").write_text("{}")
+    assert _attempt(job, 1) == ""
+    assert (job.folder / "result.json").read_text() == "{}"
+
+
+def test_calls_that_can_give_nothing_are_refused(tmp_path: Path) -> None:
+    grid, out = write(tmp_path), tmp_path / "out"
+    for more, message in (
+        ({"threads": -1}, r"--threads is -1"),
+        ({"processes": 0}, r"--processes is 0"),
+        ({"commands": True, "tables_only": True}, r"give one of them"),
+        ({"tables_only": True}, r"out holds no result of this grid yet"),
+    ):
+        with pytest.raises(SistaError, match=message):
+            benchmark(grid, out, **more)
+    assert not (out / "table.md").exists()
 
 
 def _wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:

@@ -43,8 +43,8 @@ def check(grid: Grid) -> None:
 
 def check_seeds(seeds: Any, where: str) -> None:
     """SistaError for what is no list of whole numbers, and for one that stands there twice."""
-    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
-        raise SistaError(f"{where} must be a list of whole numbers, not {seeds!r}")
+    if not isinstance(seeds, list) or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        raise SistaError(f"{where} must be a list of whole numbers, 0 or more, not {seeds!r}")
     if len(set(seeds)) != len(seeds):
         raise SistaError(f"a seed stands twice in {where} {seeds}")
 
@@ -57,6 +57,13 @@ def _check_settings(where: str, spec: Mapping[str, Any], allowed: Collection[str
     for key in GROUPS:
         if not isinstance(held := spec.get(key, {}), dict):
             raise SistaError(f"{key} of {where} must be a mapping from settings, not {held!r}")
+        if wrong := [name for name in held if not isinstance(name, str)]:
+            raise SistaError(f"{key} of {where} has a setting {wrong[0]!r}, which is no name")
+    for key in ("method", "teacher", "over"):
+        if not isinstance(held := spec.get(key, ""), str):
+            raise SistaError(f"{key} of {where} must be a name, not {held!r}")
+    if not isinstance(held := spec.get("reference", False), bool):
+        raise SistaError(f"reference of {where} must be true or false, not {held!r}")
     if "seed" in spec.get("run", {}):
         raise SistaError(f"run of {where} has a seed; the grid's own `seeds` are those of its runs, leave it out")
 
@@ -75,10 +82,14 @@ def _check_gains(grid: Grid) -> None:
 
 def _check_tasks(grid: Grid) -> None:
     for name, spec in grid.tasks.items():
-        if (task := spec.get("task", name)) not in TASKS:
+        if (task := spec.get("task", name)) not in list(TASKS):  # whatever stands there, a list too
             raise SistaError(f"unknown task {task!r}: {nearest(str(task), TASKS)}")
-        if (split := spec.get("split", "test")) not in SPLITS:
-            raise SistaError(f"task {name!r} has split {split!r}: {nearest(str(split), SPLITS)}")
+        for key, what in (("model", "the run that is scored"), ("out", "a folder of the grid's own")):
+            if key in spec:
+                raise SistaError(f"task {name!r} has a {key!r}, but that is {what}; leave it out")
+        splits = [split for split in SPLITS if split != "train" or task != "controls"]  # controls are for films that were not learnt from
+        if (split := spec.get("split", "test")) not in splits:
+            raise SistaError(f"task {name!r} has split {split!r}: {nearest(str(split), splits)}")
         metrics = spec.get("metrics", [""])
         if not isinstance(metrics, list) or not metrics or not all(isinstance(metric, str) for metric in metrics):
             raise SistaError(f"the metrics of task {name!r} must be a list of names, not {metrics!r}")

@@ -27,7 +27,7 @@ class Earlier:
 
 
 def read_earlier(folders: Sequence[Path]) -> Earlier:
-    """The results.csv, and where there is one the tuning.csv, of earlier calls.
+    """The results.csv, and where there is one the tuning.csv, of earlier calls; of a job that several have, what the first says.
 
     Raises SistaError where they cannot be read, or do not say by which jobs their figures were made.
     """
@@ -35,21 +35,25 @@ def read_earlier(folders: Sequence[Path]) -> Earlier:
     precisions: dict[str, str] = {}
     scores: dict[str, float] = {}
     for folder in folders:
-        rows = _rows(folder / "results.csv", ("job", "metric", "value", "low", "high"))
+        rows = _rows(folder / "results.csv", ("job", "metric"), ("value", "low", "high"))
+        rows = [row for row in rows if row["job"] not in figures and np.isfinite(row["value"])]
         for row in rows:
             low, high = (None if np.isnan(row[name]) else float(row[name]) for name in ("low", "high"))
             figures.setdefault(row["job"], {})[row["metric"]] = (float(row["value"]), low, high)
         tuning = folder / "tuning.csv"
-        trials = _rows(tuning, ("jobs", "score")) if tuning.is_file() else []
-        scores |= {row["jobs"]: float(row["score"]) for row in trials if np.isfinite(row["score"])}
+        trials = _rows(tuning, ("jobs",), ("score",)) if tuning.is_file() else []
+        trials = [row for row in trials if row["jobs"] not in scores and np.isfinite(row["score"])]
+        scores |= {row["jobs"]: float(row["score"]) for row in trials}
         for row, key in [*((row, "job") for row in rows), *((row, "jobs") for row in trials)]:
             if isinstance(precision := row.get("precision"), str):
                 precisions[row[key]] = precision
     return Earlier(figures, precisions, scores)
 
 
-def _rows(file: Path, columns: Sequence[str]) -> list[dict[Any, Any]]:
+def _rows(file: Path, texts: Sequence[str], numbers: Sequence[str]) -> list[dict[Any, Any]]:
     import pandas as pd
+
+    columns = (*texts, *numbers)
 
     try:
         table = pd.read_csv(file, dtype={"job": str, "jobs": str})
@@ -57,4 +61,9 @@ def _rows(file: Path, columns: Sequence[str]) -> list[dict[Any, Any]]:
         raise SistaError(f"earlier figures {file} cannot be read ({str(error).splitlines()[0]})") from error
     if absent := [column for column in columns if column not in table]:
         raise SistaError(f"{file} has no column {', '.join(absent)}; it is not what this version of `sista benchmark` writes")
+    for column in numbers:
+        known = pd.to_numeric(table[column], errors="coerce")
+        if len(wrong := table.index[known.isna() & table[column].notna()]):
+            raise SistaError(f"{file} has {table[column][wrong[0]]!r} for a number, in row {wrong[0] + 2}, column {column}")
+        table[column] = known
     return table.to_dict("records")

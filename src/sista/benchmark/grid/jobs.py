@@ -24,6 +24,8 @@ from sista.corpus.disk import read_json, write_bytes
 from sista.errors import SistaError
 
 DONE = {"build": "corpus.json", "pretrain": "summary.json"}  # the file that is written last; of all others result.json
+FILES = ("prompts", "regions")  # arguments of tasks that count by what the file holds
+WITHOUT_EFFECT = ("workers",)  # on the bytes of a result
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +153,7 @@ def _own_source(method: str) -> str | None:
     except (ImportError, ValueError):
         return None  # said with a reason before anything runs
     source = Path(found.origin) if found and found.origin else None
-    return hashlib.sha256(source.read_bytes()).hexdigest() if source and source.is_file() else None
+    return _digest_of(source) if source else None
 
 
 def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, name: str, seed: int) -> Job:
@@ -162,7 +164,12 @@ def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, 
     if "seed" in inspect.signature(function_of(verb)).parameters:
         arguments.setdefault("seed", seed)
     _, encoder, method, _ = run.key
-    return _job(verb, out / "tasks" / _named(name, encoder, method, seed), arguments, (name, encoder, method, seed))
+    files = {key: _digest_of(Path(arguments[key])) for key in FILES if isinstance(arguments.get(key), str)} or None
+    return _job(verb, out / "tasks" / _named(name, encoder, method, seed), arguments, (name, encoder, method, seed), files)
+
+
+def _digest_of(file: Path) -> str | None:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
 def _named(*parts: Any) -> str:
@@ -171,7 +178,7 @@ def _named(*parts: Any) -> str:
 
 def _job(verb: str, folder: Path, arguments: dict[str, Any], key: tuple[str, str, str, int], content: Any = None) -> Job:
     """Jobs and corpora among the arguments become their folders, and their hashes, like `content`, go into this one's."""
-    stated = {name: _identity(value) for name, value in arguments.items()}
+    stated = {name: _identity(value) for name, value in arguments.items() if name not in WITHOUT_EFFECT}
     digest = hashlib.sha256(json.dumps([__version__, verb, stated, content], sort_keys=True, default=str).encode()).hexdigest()
     where = folder.with_name(f"{folder.name}-{digest[:10]}")
     held = {name: _plain(value) for name, value in arguments.items()}

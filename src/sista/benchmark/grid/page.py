@@ -27,7 +27,7 @@ def write_page(found: Found, out: Path, result: dict[str, Any], tuned: Sequence[
     parts = [
         f"<h1>{html.escape(grid.name)}</h1><p class=note>{html.escape(grid.about)}</p>",
         f"<p class=note>{result['done']} of {result['jobs']} jobs are done here; seeds {', '.join(map(str, grid.seeds))}. "
-        f"{note_of(found)}</p>",
+        f"{html.escape(note_of(found))}</p>",
     ]
     for encoder in grid.encoders:
         parts += [_table(table, f"{encoder}: {table.title}") for table in tables_of(found, encoder)]
@@ -87,11 +87,12 @@ def _plot(found: Found, task: str) -> Figure:
                 panel.plot(runs, [place] * len(runs), ".", color=f"C{group}", alpha=0.4, markersize=4)
             half = np.nan_to_num((rows.high - rows.low).to_numpy(float) / 2)
             panel.errorbar(rows["mean"], y, xerr=half, fmt="|", color=f"C{group}", markersize=9, linewidth=1, label=encoder)
-        panel.set_yticks(range(len(methods)), methods, fontsize=8)
+        panel.set_yticks(range(len(methods)), methods, fontsize=8, parse_math=False)  # a name may hold dollars
         panel.tick_params(axis="x", labelsize=8)
         panel.grid(axis="y", linewidth=0.3)
-        panel.set_title(metric, fontsize=9)
+        panel.set_title(metric, fontsize=9, parse_math=False)
     panels[0].set_ylim(len(methods) - 0.5, -0.5)
     if len(encoders) > 1:
-        panels[0].legend(fontsize=7)
+        for text in panels[0].legend(fontsize=7).get_texts():
+            text.set_parse_math(False)
     return figure

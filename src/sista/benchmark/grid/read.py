@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -35,7 +36,8 @@ def read_grid(path: Path) -> Grid:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no mapping has a key twice: the first of two methods of one name would vanish without a word."""
+    """YAML in which 1e-3 is a number, as YAML 1.2 and the command line have it, and no mapping has a key twice: the first of two methods of
+    one name would vanish without a word."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -44,6 +46,11 @@ class _Loader(yaml.SafeLoader):
             where = f"in the mapping that begins in line {node.start_mark.line + 1}"
             raise yaml.constructor.ConstructorError(None, None, f"{twice[0]!r} stands twice {where}")
         return node
+
+
+# a copy of the resolvers: those of SafeLoader are everyone's
+_Loader.yaml_implicit_resolvers = {first: list(held) for first, held in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 
 
 def _require_shape(given: Mapping[Any, Any]) -> None:

@@ -9,11 +9,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from sista.benchmark.grid.earlier import read_earlier
 from sista.benchmark.grid.jobs import Job, jobs_of, missing_of
@@ -49,9 +52,9 @@ def benchmark(
     Args:
         grid: a YAML file; docs/benchmark.md says what it holds.
         out: a folder; the corpora, runs and tasks lie there too.
-        earlier: a folder, or several, with the results.csv, and tuning.csv, of an earlier call, such as a published one. What stands there
-            from the same arguments, data and version is not done again, although its runs are not here; their subjects take no part in the
-            bootstrap.
+        earlier: a folder, or several, [DIR, DIR] or DIR DIR, with the results.csv, and tuning.csv, of an earlier call, such as a published
+            one. What stands there from the same arguments, data and version is not done again, although its runs are not here; their
+            subjects take no part in the bootstrap. Of a job that stands in several the figures of the first are taken.
         processes: jobs done at the same time on this machine.
         threads: of each job; 0: the cores shared among the processes.
         commands: do nothing, but write commands.txt, a line for each job that is missing, in stages that need each other (for SLURM, or
@@ -61,6 +64,10 @@ def benchmark(
     """
     if processes < 1:
         raise SistaError(f"--processes is {processes}; at least 1 is needed")
+    if threads < 0:
+        raise SistaError(f"--threads is {threads}; give a number of threads, or 0 for the cores shared among the processes")
+    if commands and tables_only:
+        raise SistaError("--commands writes what is missing, --tables_only the tables of what is there: give one of them")
     plan, out = read_grid(Path(grid)), Path(out)
     threads = threads or max(1, (os.cpu_count() or 1) // processes)
     past = read_earlier([earlier] if isinstance(earlier, Path) else earlier or [])
@@ -77,7 +84,8 @@ def benchmark(
         if commands and len(lost) < len(missing):
             return {**_write_commands(plan, tuning, missing, out), "tuning": True}
         if missing and not (commands or tables_only):
-            lost = _do(missing, processes, threads, progress)
+            with _alone(out):
+                lost = _do(missing, processes, threads, progress)
         tuned = trials_of(plan, tuning, lost, past)
         write_trials(tuned, out)
     jobs = jobs_of(plan, out, chosen(tuned))
@@ -86,7 +94,10 @@ def benchmark(
     missing = _missing(plan, jobs, known)
     if commands:
         return _write_commands(plan, jobs, missing, out)
-    failed = {} if tables_only else _do(missing, processes, threads, progress)
+    failed = dict[Job, str]()
+    if missing and not tables_only:
+        with _alone(out):
+            failed = _do(missing, processes, threads, progress)
     found = gather(plan, [job for job in jobs if job.key[0]], past)
     result: dict[str, Any] = {
         "task": "benchmark",
@@ -102,6 +113,8 @@ def benchmark(
     if len(found.figures):
         write_tables(found, out)
         write_page(found, out, result, tuned)
+    elif tables_only:
+        raise SistaError(f"{out} holds no result of this grid yet, so that there is nothing to write; run it without --tables_only")
     _raise_failed(failed, missing)
     for task, (lacking, figures) in found.unnamed.items():
         if lacking:
@@ -134,6 +147,16 @@ def _lost(missing: Sequence[Job]) -> dict[Job, str]:
     return lost
 
 
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """SistaError while another call does the jobs of `out`: both would do all of them, and one remove what the other has done."""
+    try:
+        with FileLock(out / ".lock", blocking=False):
+            yield
+    except Timeout as error:
+        raise SistaError(f"another `sista benchmark` is at work in {out}; wait for it, or give another --out") from error
+
+
 def _write_commands(grid: Grid, jobs: list[Job], missing: list[Job], out: Path) -> dict[str, Any]:
     """commands.txt and the arguments that its commands read."""
     for job in missing:
@@ -161,6 +184,7 @@ def _do(jobs: list[Job], processes: int, threads: int, progress: bool) -> dict[J
     """Do the jobs, those that others need first; the reasons of those that failed, or that could not be tried."""
     failed: dict[Job, str] = {}
     waiting, running, places = list(jobs), dict[Future[str], tuple[Job, ProcessPoolExecutor]](), {job.folder: job for job in jobs}
+    others = multiprocessing.active_children()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOAD))
     begin = time.perf_counter()
@@ -187,6 +211,8 @@ def _do(jobs: list[Job], processes: int, threads: int, progress: bool) -> dict[J
                     state = f"failed: {reason}" if reason else "done"
                     print(f"[{time.perf_counter() - begin:7.0f} s] {job.folder.name} {state}; {left} to go", file=sys.stderr, flush=True)
     finally:
+        for process in set(multiprocessing.active_children()) - set(others) if running else ():  # an interrupt waits for no job
+            process.terminate()
         for _, pool in running.values():
             pool.shutdown(cancel_futures=True)
     return failed
@@ -207,6 +233,8 @@ def _attempt(job: Job, threads: int) -> str:
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    if job.done:  # by its command, since this call began
+        return ""
     job.write_config()
     if job.verb not in ("build", "pretrain"):
         shutil.rmtree(job.folder, ignore_errors=True)  # a task that was cut off starts again; builds and runs go on by themselves

@@ -41,14 +41,16 @@ class Found:
     t-interval of the differences of equal seeds (over_low, over_high), the paired interval over subjects (over_films_low,
     over_films_high), and the number of these seeds (over_seeds; 0 without any).
 
-    earlier: the seeds of which some figure is one of an earlier call. precisions: of the pre-trainings -> the number of tasks that stand on
-    them. unnamed: tasks that lack figures which their `metrics` name, or have none of the main table's -> these, and those that they have.
+    absent: task -> the methods, with their encoder, of which no seed has a result of it. earlier: the seeds of which some figure is one of
+    an earlier call. precisions: of the pre-trainings -> the number of tasks that stand on them. unnamed: tasks that lack figures which
+    their `metrics` name, or have none of the main table's -> these, and those that they have.
     """
 
     grid: Grid
     figures: pd.DataFrame
     summary: pd.DataFrame
     unnamed: Mapping[str, tuple[list[str], list[str]]]
+    absent: Mapping[str, list[str]]
     earlier: tuple[int, ...]
     precisions: Mapping[str, int]
 
@@ -87,9 +89,14 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
                         paths = [folders[(task, encoder, method, seed)] for seed in seeds]
                         runs[method] = dict(zip(seeds, zip(map(float, part.value), paths, strict=True), strict=True))
                 summary += _of_metric(grid, (encoder, task, metric), runs, read, resamples)
+    there = {job.key[:3] for job in tasks if job.done or job.name in earlier.figures}
+    absent: dict[str, list[str]] = {}
+    for task, encoder, method in dict.fromkeys(job.key[:3] for job in tasks):
+        if (task, encoder, method) not in there:
+            absent.setdefault(task, []).append(method if len(grid.encoders) == 1 else f"{method} with {encoder}")
     each = figures.drop_duplicates(["encoder", "method", "task", "seed"])
     precisions = dict(Counter(map(str, each.precision)))
-    return Found(grid, figures, pd.DataFrame(summary, columns=COLUMNS), unnamed, tuple(from_earlier), precisions)
+    return Found(grid, figures, pd.DataFrame(summary, columns=COLUMNS), unnamed, absent, tuple(from_earlier), precisions)
 
 
 def _figures(job: Job) -> Figures:

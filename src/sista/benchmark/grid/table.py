@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +25,13 @@ MIXED = (
     "The pre-trainings differ in precision, or do not all say theirs (number of tasks: {}); `auto` is not the same on every machine. "
     "Figures of equal seeds then differ by that too: the column `precision` of results.csv says which is which."
 )
+ABSENT = "Without a result: {}."
 OVER = (
     "What each method has over {}, or the method in brackets: the mean of the differences of equal seeds, and its 95 % t-interval over "
     "them. Bold: this interval and that of the paired bootstrap over the scored subjects lie on the same side of 0; where there is no such "
     "bootstrap (‡ above), this interval alone does not hold 0. Not corrected for the number of comparisons."
 )
+LATEX = {sign: f"\\{sign}" for sign in "_%&#${}"} | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def note_of(found: Found) -> str:
     if len(found.precisions) > 1:
         counted = [f"{name or 'not written down'} {count}" for name, count in sorted(found.precisions.items())]
         notes.append(MIXED.format(", ".join(counted)))
+    if found.absent:
+        notes.append(ABSENT.format("; ".join(f"{task}: {', '.join(methods)}" for task, methods in found.absent.items())))
     return " ".join(notes)
 
 
@@ -120,27 +123,28 @@ def write_tables(found: Found, out: Path) -> None:
 
 def _markdown(found: Found) -> str:
     grid = found.grid
-    lines = [f"# {grid.name}", "", *([grid.about, ""] if grid.about else []), note_of(found), ""]
+    lines = [f"# {_in_row(grid.name)}", "", *([grid.about, ""] if grid.about else []), note_of(found), ""]
     for over in (False, True):
         for encoder in grid.encoders:
             tables = tables_of(found, encoder, over)
             if tables:
-                lines += [f"## {encoder}, over {grid.baseline}" if over else f"## {encoder}", ""]
+                lines += [f"## {_in_row(f'{encoder}, over {grid.baseline}' if over else encoder)}", ""]
                 lines += [OVER.format(grid.baseline), ""] if over else []
             for table in tables:
-                lines += [f"### {table.title}", "", f"| method | {' | '.join(table.columns)} |", "|---" * (len(table.columns) + 1) + "|"]
+                head = " | ".join(map(_in_row, table.columns))
+                lines += [f"### {_in_row(table.title)}", "", f"| method | {head} |", "|---" * (len(table.columns) + 1) + "|"]
                 for method, cells in table.rows:
-                    lines.append(f"| {method} | {' | '.join(f'**{text}**' if bold else text for text, bold in cells)} |")
+                    lines.append(f"| {_in_row(method)} | {' | '.join(f'**{text}**' if bold else text for text, bold in cells)} |")
                 lines.append("")
     return "\n".join(lines)
 
 
 def _latex(found: Found) -> str:
     text = io.StringIO()
-    text.write(f"% {note_of(found)}\n\n")
+    text.write(f"% {_in_line(note_of(found))}\n\n")
     for encoder in found.grid.encoders:
         for table in tables_of(found, encoder):
-            text.write(f"% {encoder}, {table.title}\n\\begin{{tabular}}{{l{'c' * len(table.columns)}}}\n\\toprule\n")
+            text.write(f"% {_in_line(f'{encoder}, {table.title}')}\n\\begin{{tabular}}{{l{'c' * len(table.columns)}}}\n\\toprule\n")
             text.write("".join(["method", *(f" & {_escaped(column)}" for column in table.columns), " \\\\\n\\midrule\n"]))
             for method, cells in table.rows:
                 shown = [f"\\textbf{{{_symbols(one)}}}" if bold else _symbols(one) for one, bold in cells]
@@ -153,5 +157,16 @@ def _symbols(text: str) -> str:
     return text.replace("±", "$\\pm$").replace("†", "$^\\dagger$").replace("‡", "$^\\ddagger$")
 
 
+def _in_line(text: str) -> str:
+    """A name may hold line breaks, a line of a table or a comment may not."""
+    return " ".join(text.split())
+
+
+def _in_row(text: str) -> str:
+    """For a row of a Markdown table, which `|` would part."""
+    return _in_line(text).replace("|", r"\|")
+
+
 def _escaped(text: str) -> str:
-    return re.sub(r"([_%&#$])", r"\\\1", text)
+    """For LaTeX."""
+    return "".join(LATEX.get(sign, sign) for sign in _in_line(text))
