@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from sista.corpus.tokenizer import ReportTokenizer, train_tokenizer
@@ -165,3 +166,15 @@ def test_collate_shortens_a_share_of_the_reports(store: TokenStore) -> None:
     half = store.collate(rows, np.random.default_rng(0), shuffle=False, shorten=0.5)["word_mask"].sum(1)
     assert bool((always <= never).all())
     assert int((always < never).sum()) > int((half < never).sum()) > 10
+
+
+def test_a_shortened_report_keeps_the_types_of_all_its_words(store: TokenStore) -> None:
+    whole, empty = store.collate([0, 2, 1]), TokenStore.from_texts([""], TOKENIZER).collate([0])
+    assert torch.equal(whole["report_type"], whole["word_type"])
+    assert empty["report_type"].tolist() == [[0]]
+    shorter = 0
+    for seed in range(8):
+        some = store.collate([0, 2, 1], np.random.default_rng(seed), shorten=1.0)
+        assert torch.equal(some["report_type"], whole["word_type"])
+        shorter += int(some["word_mask"].sum() < whole["word_mask"].sum())
+    assert shorter

@@ -87,8 +87,11 @@ def test_settings_are_checked() -> None:
         settings_of("sista", {"sigma": "much"})
     with pytest.raises(SistaError, match="must be bool"):
         settings_of("sista", {"wrong_films": "perhaps"})
-    with pytest.raises(SistaError, match="must be int"):
-        settings_of("sista", {"words": 2.5})
+    for words in (2.5, "inf", "1e400", None):
+        with pytest.raises(SistaError, match="must be int"):
+            settings_of("sista", {"words": words})
+    with pytest.raises(SistaError, match="setting mode of method 'sista' is None; it must be str"):
+        settings_of("sista", {"mode": None})
     assert settings_of("sista", {"words": "8", "wrong_films": "true", "sigma": "0.5"}).words == 8
     with pytest.raises(SistaError, match="did you mean 'sista'"):
         settings_of("siista", {})

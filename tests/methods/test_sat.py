@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from sista.errors import SistaError
 from tests.objectives import reference
 
 from .samples import cosines, finite_in_bf16, learner, result, small_batch, step
@@ -47,6 +48,14 @@ def test_cut_offs_come_from_the_shares_of_pairs(batch):
     given = learner("sat", cutoff=cutoff, theta_p=0.98, theta_n=0.97)
     assert asked == []
     assert (given.instance.theta_p, given.instance.theta_n) == (0.98, 0.97)
+
+
+@pytest.mark.parametrize("name", ["sat", "sista-paper"])
+def test_a_cut_off_for_negatives_above_that_for_positives_is_refused(name):
+    with pytest.raises(SistaError, match=r"theta_n 0\.9 lies above theta_p 0\.5"):
+        learner(name, theta_p=0.5, theta_n=0.9)
+    shares = {"positive_share": 0.2, "negative_share": 0.02}  # more pairs are positives than may be no negatives: none is left out
+    assert learner(name, cutoff=lambda share: {0.2: 0.4, 0.02: 0.95}[share], **shares).instance.theta_n == 0.4
 
 
 def test_bf16(batch):

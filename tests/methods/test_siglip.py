@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from sista.errors import SistaError
+
 from .samples import cosines, finite_in_bf16, learner, result, small_batch, step
 
 
@@ -40,6 +42,12 @@ def test_only_own_pairs_are_positives_unless_the_report_is_the_same(corpus_path)
     batch.report_key[3] = 5
     twins = step(method, batch)
     assert twins.statistics["share_positives"].item() == pytest.approx(2 / (12 * 11))
+
+
+def test_a_scale_out_of_its_range_is_called_by_its_name():
+    with pytest.raises(SistaError, match=r"setting log_scale of method 'siglip' is 5; give a value from 0 to 4\.605"):
+        learner("siglip", log_scale=5.0)
+    assert learner("siglip", log_scale=math.log(100.0)).instance.temperature.item() == pytest.approx(0.01)
 
 
 def test_scale_and_bias_are_learned_and_start_where_the_paper_has_them(batch):

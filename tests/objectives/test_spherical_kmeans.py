@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import torch
 
@@ -38,3 +40,12 @@ def test_a_cluster_without_points_stays_and_is_finite():
     points = random_unit(1, 4, dtype=torch.float32).repeat(6, 1)
     centroids = spherical_kmeans(points, 3, 5, torch.Generator().manual_seed(0))
     torch.testing.assert_close(centroids, points[:3])
+
+
+def test_parts_of_the_points_come_to_the_same(monkeypatch):
+    points = random_unit(50, 6)
+    whole = spherical_kmeans(points, 4, 6, torch.Generator().manual_seed(2))
+    labels = nearest_centroid(points, whole)
+    monkeypatch.setattr(sys.modules[spherical_kmeans.__module__], "POINTS", 7)
+    torch.testing.assert_close(spherical_kmeans(points, 4, 6, torch.Generator().manual_seed(2)), whole)
+    assert torch.equal(nearest_centroid(points, whole), labels)

@@ -51,6 +51,23 @@ def test_cross_film_and_report_score_are_their_parts():
     assert torch.equal(loss, report_score_contrast(words, patches, mask, identity_targets(4), ALIGNER))
 
 
+def test_words_are_looked_up_in_whole_reports():
+    """Report 1 has word 7 in a sentence that is left out: its film is no negative of that word."""
+    words, patches = random_unit(3, 2, 8), random_unit(3, 5, 8)
+    types, mask = torch.tensor([[7, 2], [3, 0], [4, 5]]), torch.tensor([[True, True], [True, False], [True, True]])
+    alignment = TokenAlignment("cross_film", ALIGNER, words=None, films=None)
+
+    def loss(whole):
+        return alignment(words, patches, mask, types, report_type=whole)[0].item()
+
+    same, longer = torch.tensor([[7, 2, 0], [3, 0, 0], [4, 5, 0]]), torch.tensor([[7, 2, 0], [3, 8, 7], [4, 5, 0]])
+    assert loss(same) == loss(None) == alignment(words, patches, mask, types)[0].item()
+    lack = lacking(types, longer, longer != 0)
+    assert lack[0].tolist() == [[False, False, True], [False, True, True]]
+    assert loss(longer) == pytest.approx(contrast_films(words, mask, patches, allowed_films(lack), None, ALIGNER).item(), abs=1e-9)
+    assert loss(longer) != loss(same)
+
+
 @pytest.mark.parametrize("drawn", [False, True])
 def test_weights_count_in_the_mean_over_all_words(drawn):
     words, patches, mask, types, weight = token_batch()

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from sista.training.log import RunLog, read_log
 
 
@@ -32,6 +34,14 @@ def test_rewind_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
 
 def test_tensorboard(tmp_path: Path) -> None:
     log = RunLog(tmp_path, tensorboard=True)
-    log.write({"step": 1, "loss": 2.5})
+    for step in range(1, 6):
+        log.write({"step": step, "loss": 2.5})
     log.close()
-    assert list((tmp_path / "tensorboard").glob("events*"))
+    again = RunLog(tmp_path, tensorboard=True)
+    again.rewind(3)
+    for step in (4, 5):
+        again.write({"step": step, "loss": 1.5})
+    again.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 2.5), (2, 2.5), (3, 2.5), (4, 1.5), (5, 1.5)]

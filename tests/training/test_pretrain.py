@@ -196,7 +196,7 @@ def test_a_full_disk_is_a_clear_error_and_nothing_half_written_counts(
     assert pretrain(corpus_path, tmp_path / "run", optimizer=OPTIMIZER, run=RUN)["steps"] > 3
 
 
-def test_accumulation_averages_gradients(corpus_path: Path, tmp_path: Path) -> None:
+def test_accumulated_pairs_are_counted(corpus_path: Path, tmp_path: Path) -> None:
     summary = pretrain(
         corpus_path,
         tmp_path / "run",

@@ -137,11 +137,11 @@ class TokenStore:
         self, rows: Sequence[int] | np.ndarray, rng: np.random.Generator | None = None, shuffle: bool = True, shorten: float = 0.0
     ) -> dict[str, Tensor]:
         """`collate_tokens` of these rows. With `rng`, a share `shorten` is cut to `some_sentences`, and `shuffle` then reorders each."""
-        reports = [self[int(row)] for row in rows]
+        whole = reports = [self[int(row)] for row in rows]
         if rng is not None:
             reports = [report.some_sentences(rng) if rng.random() < shorten else report for report in reports]
             reports = [report.shuffled(rng) for report in reports] if shuffle else reports
-        return collate_tokens(reports, self.pad_id, self.cls_id, self.sep_id)
+        return collate_tokens(reports, self.pad_id, self.cls_id, self.sep_id, whole)
 
 
 def _cut(
@@ -213,11 +213,15 @@ def sentence_words(sentence: str) -> tuple[tuple[int, int, int, float], ...]:
     return tuple(result)
 
 
-def collate_tokens(reports: Sequence[ReportTokens], pad: int, cls: int, sep: int) -> dict[str, Tensor]:
-    """The text tensors of a `Batch`: pieces, piece_mask, piece_word [B,T] and word_mask, word_type, word_weight, word_sentence [B,L].
+def collate_tokens(
+    reports: Sequence[ReportTokens], pad: int, cls: int, sep: int, whole: Sequence[ReportTokens] | None = None
+) -> dict[str, Tensor]:
+    """The text tensors of a `Batch`: pieces, piece_mask, piece_word [B,T], word_mask, word_type, word_weight, word_sentence [B,L] and
+    report_type [B,W].
 
-    Each report becomes `cls` pieces `sep`.
+    Each report becomes `cls` pieces `sep`. whole: the same reports where some of their sentences are left out of `reports`.
     """
+    full = reports if whole is None else whole
     rows = len(reports)
     length = max((len(r.pieces) for r in reports), default=0) + 2
     words = max(1, max((len(r.word_type) for r in reports), default=0))
@@ -229,6 +233,9 @@ def collate_tokens(reports: Sequence[ReportTokens], pad: int, cls: int, sep: int
         pieces[i, 0], pieces[i, 1 : t + 1], pieces[i, t + 1] = cls, report.pieces, sep
         piece_word[i, 1 : t + 1], piece_mask[i, : t + 2], word_mask[i, :w] = report.piece_word, True, True
         types[i, :w], weights[i, :w], sentences[i, :w] = report.word_type, report.word_weight, report.word_sentence
+    report_type = np.zeros((rows, max(1, max((len(r.word_type) for r in full), default=0))), np.int64)
+    for i, report in enumerate(full):
+        report_type[i, : len(report.word_type)] = report.word_type
     arrays = {
         "pieces": pieces,
         "piece_mask": piece_mask,
@@ -237,6 +244,7 @@ def collate_tokens(reports: Sequence[ReportTokens], pad: int, cls: int, sep: int
         "word_type": types,
         "word_weight": weights,
         "word_sentence": sentences,
+        "report_type": report_type,
     }
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 

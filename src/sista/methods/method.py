@@ -72,7 +72,7 @@ def make_settings(kind: type, given: dict[str, Any], method: str) -> Any:
         default = known[name].default
         try:
             values[name] = _as(type(default), value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise SistaError(
                 f"setting {name} of method {method!r} is {value!r}; it must be {type(default).__name__} like {default!r}"
             ) from error
@@ -99,7 +99,7 @@ def _as(kind: type, value: Any) -> Any:
         if str(value).lower() in ("true", "false"):
             return str(value).lower() == "true"
         raise ValueError
-    if isinstance(value, bool):
+    if isinstance(value, bool) or value is None:
         raise TypeError
     if kind is int and float(value) != int(float(value)):
         raise ValueError

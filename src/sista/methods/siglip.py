@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sista.errors import SistaError
 from sista.methods.instance_method import InstanceMethod
 from sista.methods.method import Cutoff
 from sista.models.dual_encoder import DualEncoder
 from sista.objectives.instance_alignment import InstanceAlignment
 
+LARGEST = math.log(100.0)  # log_scale; a learned temperature stays above 0.01
 NEVER = 2.0  # a cut-off that no similarity reaches: only equal reports are positives beside the own one
 
 
@@ -39,5 +41,7 @@ class Siglip(InstanceMethod):
 
     def __init__(self, encoder: DualEncoder, settings: SiglipSettings, cutoff: Cutoff) -> None:
         super().__init__(encoder, settings)
-        temperature = math.exp(-settings.log_scale)
+        if not 0 <= settings.log_scale <= LARGEST:
+            raise SistaError(f"setting log_scale of method 'siglip' is {settings.log_scale:g}; give a value from 0 to {LARGEST:.4g}")
+        temperature = max(math.exp(-settings.log_scale), 0.01)  # rounded
         self.instance = InstanceAlignment("sigmoid", NEVER, temperature=temperature, learn_temperature=True, bias=-settings.bias)

@@ -103,10 +103,12 @@ class Sista(Method):
         super().__init__(encoder, settings)
         theta_p = settings.theta_p or cutoff(settings.positive_share)
         theta_n = settings.theta_n or cutoff(settings.negative_share)
+        if settings.mode == "triage" and not settings.theta_n:
+            theta_n = min(theta_n, theta_p)  # of shares; a theta_n that is given must lie below by itself
         self.instance = InstanceAlignment(
             settings.mode,
             theta_p,
-            min(theta_n, theta_p) if settings.mode == "triage" else theta_n,
+            theta_n,
             settings.beta,
             settings.tau_s,
             settings.temperature,
@@ -146,7 +148,7 @@ class Sista(Method):
         patches = e.patches.roll(1, dims=0) if s.wrong_films else e.patches
         words = (e.words, patches, batch.word_mask, batch.word_type, batch.word_weight, batch.word_sentence)
         if s.token_weight:
-            terms["token"], looks = self.token(*words, similarity, targets, generator, statistics)
+            terms["token"], looks = self.token(*words, similarity, targets, generator, statistics, batch.report_type)
             loss, log = loss + s.token_weight * terms["token"], {**log, **looks}
         if s.within_weight:
             looked_at = (e.words, patches.detach() if s.within_detached else patches)

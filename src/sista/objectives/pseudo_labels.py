@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sista.errors import SistaError
 from sista.objectives.cluster_targets import acceptance_rate, acceptance_threshold, assign, false_negatives
 from sista.objectives.precision import full_precision
-from sista.objectives.spherical_kmeans import spherical_kmeans
+from sista.objectives.spherical_kmeans import POINTS, spherical_kmeans
 
 
 class PseudoLabels(nn.Module):
@@ -100,7 +100,8 @@ class PseudoLabels(nn.Module):
         for number, k in enumerate(self.clusters):
             centroids = spherical_kmeans(known, k, self.iterations, generator)
             self.get_buffer(f"centroids_{k}").copy_(centroids)
-            self.thresholds[number] = acceptance_threshold(assign(known, centroids, self.concentration)[1], self.rate)
+            confidence = torch.cat([assign(some, centroids, self.concentration)[1] for some in known.split(POINTS)])
+            self.thresholds[number] = acceptance_threshold(confidence, self.rate)
         self.clusterings += 1
 
 

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from sista.objectives.precision import full_precision
 
+POINTS = 8192  # held against all centroids at a time
+
 
 @torch.no_grad()
 @full_precision
@@ -23,12 +25,14 @@ def spherical_kmeans(
     start = torch.randperm(len(points), generator=generator, device=device)[:clusters]
     centroids = points[start.to(points.device)]
     for _ in range(iterations):
-        member = F.one_hot(nearest_centroid(points, centroids), clusters).to(points.dtype)
-        total = F.normalize(member.T @ points, dim=1)
-        centroids = torch.where(member.any(dim=0)[:, None], total, centroids)
+        total, size = torch.zeros_like(centroids), centroids.new_zeros(clusters)
+        for some in points.split(POINTS):  # products, not index_add_: the same bits on every run, on CUDA too
+            member = F.one_hot(nearest_centroid(some, centroids), clusters).to(points.dtype)
+            total, size = total + member.T @ some, size + member.sum(dim=0)
+        centroids = torch.where(size[:, None] > 0, F.normalize(total, dim=1), centroids)
     return centroids
 
 
 def nearest_centroid(points: Float[Tensor, "n d"], centroids: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
     """The centroid with the largest cosine to each point."""
-    return (points @ centroids.T).argmax(dim=1)
+    return torch.cat([(some @ centroids.T).argmax(dim=1) for some in points.split(POINTS)])

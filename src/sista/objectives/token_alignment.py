@@ -100,12 +100,14 @@ class TokenAlignment(nn.Module):
         targets: Targets | None = None,
         generator: torch.Generator | None = None,
         diagnose: bool = True,
+        report_type: Int[Tensor, "b w"] | None = None,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Loss, and if `diagnose`: patches_per_word, attention_entropy, wrong_film_gap and, for cross_film, contrasted_words.
 
         Words and patches are L2-normalised. `word_type` is needed for cross_film, `word_sentence` for unit "sentence"; `similarity`
         [b,b] of the reports (of a gathered [b,m], the columns `own`) makes cross_film heed theta_n; `targets` [b,b] serve
-        report_score (default: own pairs only).
+        report_score (default: own pairs only). `report_type` are the types of all words of the reports, 0 on padding, where `words` are
+        only some of them: cross_film looks words up there (default: among `word_type`).
         The gap costs one more forward pass of the term, without gradient.
         """
         self._check(word_type, word_sentence)
@@ -124,7 +126,8 @@ class TokenAlignment(nn.Module):
         log: dict[str, Tensor] = {}
         allowed, others = None, None
         if self.form == "cross_film" and types is not None and word_type is not None:
-            allowed = allowed_films(lacking(types, word_type, word_mask), similarity, self.theta_n, self.combine)
+            of_reports = (word_type, word_mask) if report_type is None else (report_type, report_type != 0)
+            allowed = allowed_films(lacking(types, *of_reports), similarity, self.theta_n, self.combine)
             if self.films:
                 others = sample_films(allowed, mask, self.films, generator)
                 allowed = seen_films(allowed, others)  # of all films the largest mask of a big batch

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +21,24 @@ class RunLog:
     def __init__(self, out: Path, tensorboard: bool = False) -> None:
         self.path = out / "log.csv"
         self.columns: list[str] = []
-        self._writer = _tensorboard(out) if tensorboard else None
+        self._writer_of = _tensorboard(out) if tensorboard else None
+        self._writer: Any = None
+        self._purged: int | None = None
 
     def rewind(self, step: int) -> None:
-        """Keep the rows up to and including `step`."""
+        """Keep the rows up to and including `step`; TensorBoard is told to pass over what came after. Before the first `write`."""
         rows = [row for row in read_log(self.path) if row["step"] <= step] if self.path.is_file() else []
         self.columns = []
         self.path.unlink(missing_ok=True)
         for row in rows:
             self._append(row)
+        self._purged = step + 1
 
     def write(self, row: dict[str, float]) -> None:
         """Add one row; it must hold `step`."""
         self._append(row)
-        if self._writer is not None:
+        if self._writer_of is not None:
+            self._writer = self._writer or self._writer_of(purge_step=self._purged)
             for name, value in row.items():
                 if name != "step":
                     self._writer.add_scalar(name, value, int(row["step"]))
@@ -65,9 +71,10 @@ def _number(name: str, text: str) -> float:
     return int(text) if name == "step" else float(text)
 
 
-def _tensorboard(out: Path) -> Any:
+def _tensorboard(out: Path) -> Callable[..., Any]:
+    """Makes the writer; it makes its file at once."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise SistaError("tensorboard is not installed; `pip install -e '.[tensorboard]'`, or leave --run.tensorboard off") from error
-    return SummaryWriter(str(out / "tensorboard"))
+    return partial(SummaryWriter, str(out / "tensorboard"))

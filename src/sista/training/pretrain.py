@@ -23,6 +23,7 @@ from sista.models.dual_encoder import DualEncoder
 from sista.models.image_encoder import ImageEncoder
 from sista.models.precision import autocast, choose_precision
 from sista.models.text_encoder import SIZES, TextEncoder
+from sista.objectives.instance_alignment import InstanceAlignment
 from sista.training.batch_norms import synchronise
 from sista.training.fit import Fit, Plan
 from sista.training.processes import Processes, join
@@ -234,12 +235,18 @@ def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "")
     return changed
 
 
+def _temperature(learner: Method) -> float:
+    """Of a method that has not taken a step; one without an instance term is scored at CLIP's."""
+    instance = getattr(learner, "instance", None)
+    return float(instance.temperature.detach()) if isinstance(instance, InstanceAlignment) else 0.07
+
+
 def _finish(corpus: Corpus, learner: Method, method: str, plan: Plan, last: dict[str, float], seconds: float, world: int) -> dict[str, Any]:
     card = {
         "method": method,
         "settings": asdict(learner.settings),
         "teacher": plan.teacher,
-        "temperature": last.get("temperature", 0.07),
+        "temperature": last.get("temperature", _temperature(learner)),
         "corpus": corpus.fingerprint,
         "label_names": list(corpus.label_names),
         "max_pieces": corpus.max_pieces,

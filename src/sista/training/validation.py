@@ -13,6 +13,8 @@ from sista.methods.method import Method
 from sista.metrics.retrieval import retrieval_metrics
 from sista.models.precision import autocast
 
+PAIRS = 128  # of a batch
+
 
 @torch.inference_mode()
 def validate(
@@ -20,20 +22,23 @@ def validate(
 ) -> dict[str, float]:
     """The loss and its terms, the share of removed pairs, the wrong-film gap, and recall at 10 of image-report retrieval.
 
-    Names begin with `valid_`. The loss is that of batches of 128 pairs in the order of the corpus, without augmentation, with fixed draws;
-    fewer than 2 pairs give nothing.
+    Names begin with `valid_`. The loss is the mean of batches of 128 pairs in the order of the corpus, without augmentation, with fixed
+    draws. A loss grows with its batch, so that an incomplete last batch takes part in retrieval alone, unless it is the only one; fewer
+    than 2 pairs give nothing.
     """
     learner.eval()
     sums: dict[str, list[float]] = {}
     image, text = [], []
-    for start in range(0, len(rows) - 1, 128):
-        batch = corpus.batch(rows[start : start + 128], teacher=teacher).to(device)
+    for start in range(0, len(rows) - 1, PAIRS):
+        batch = corpus.batch(rows[start : start + PAIRS], teacher=teacher).to(device)
         images = view(batch.images).contiguous(memory_format=torch.channels_last)
         with autocast(precision, device):
             result = learner(batch, images, torch.Generator(device).manual_seed(start), statistics=True)
             vectors = learner.encoder(images, batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask)
         image.append(vectors.image.float().cpu())
         text.append(vectors.text.float().cpu())
+        if start and len(batch) < PAIRS:
+            continue
         for name, value in {"loss": result.loss, **result.terms, **result.statistics}.items():
             sums.setdefault(name, []).append(float(value))
     learner.train()
