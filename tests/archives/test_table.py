@@ -63,7 +63,7 @@ def test_all_kinds_give_the_same_studies(folder: Path, kind: str) -> None:
     assert [(film.film_id, film.view) for film in first.films] == [("a.png", "PA"), ("b.png", "LATERAL")]
     assert dict(first.labels) == {"effusion": 1}
     assert second.labels == {}
-    assert (second.split, second.age, second.sex, second.films[0].view) == ("valid", 7.5, None, "")
+    assert (second.split, second.age, second.sex, second.films[0].view) == ("valid", 7.5, None, "FRONTAL")
     assert second.report == 'He said "normal"; really.'
     assert read_radiograph(first.films[0].source).shape == (10, 10)
     assert repr(table).endswith("3 films in 2 studies)")

@@ -86,3 +86,20 @@ def test_spacing_and_tags_of_a_dicom_film(data: Path) -> None:
     assert tags["Modality"] in ("CR", "DX", "DR")
     if row["pixel_spacing"] is not None:
         assert min(row["pixel_spacing"]) > 1  # 40 px over a chest
+
+
+def test_the_view_of_a_dicom_header_counts_where_the_archive_gives_none(tmp_path: Path) -> None:
+    dicom_made = pytest.importorskip("tests.corpus.dicom_made")
+    films = {}
+    for view in ("PA", "LATERAL", "RL", "LL", ""):
+        films[view] = tmp_path / f"{view}.dcm"
+        films[view].write_bytes(dicom_made.to_bytes(dicom_made.dataset(dicom_made.film(12), 12, ViewPosition=view)))
+
+    def rows(view: str = "", views: str = "frontal") -> tuple[list[str], list[str]]:
+        given = tuple(Film(name, file, view) for name, file in films.items())
+        found, left_out = study_rows(Study("s", "p", "Clear lungs.", given), replace(SETTINGS, views=views))
+        return [row["view"] for row in found], [f"{out.film} {out.reason}" for out in left_out]
+
+    assert rows() == (["PA", ""], ["LATERAL lateral view", "RL lateral view", "LL lateral view"])
+    assert rows(views="all") == (["PA", "LATERAL", "RL", "LL", ""], [])
+    assert rows("AP") == (["AP"] * 5, [])  # the archive knows better

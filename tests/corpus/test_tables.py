@@ -25,6 +25,14 @@ def test_signs_in_quotes_separate_nothing(tmp_path: Path, name: str, text: str, 
     assert (list(table.columns), len(table)) == (columns, 1)
 
 
+def test_a_row_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('image,text,label\na.png,"b\nc",1\nb.png,,\nc.png,NA\nd.png\n')
+    with pytest.raises(SistaError, match=r"a\.csv: its data row 3 has 2 cells, its header 3 \(2 rows are too short\); was"):
+        read_table(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("image,text,label\nb.png,,\nc.png,NA,nan\n\n \n")
+    assert read_table(tmp_path / "a.csv").to_numpy().tolist() == [["b.png", "", ""], ["c.png", "NA", "nan"]]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -109,6 +109,20 @@ def test_a_table_of_films_and_the_one_that_cannot_be_read(run_path, corpus_path,
         embed(run_path, tmp_path / "films.csv", tmp_path / "other", image_column="film", **OPTIONS)
 
 
+def test_a_report_that_is_not_there_has_no_vector_and_is_not_found(run_path, corpus_path, tmp_path):
+    corpus = Corpus.open(corpus_path)
+    for row in range(3):
+        Image.fromarray(corpus.films([row])[0, 0].numpy()).save(tmp_path / f"{row}.png")
+    texts = ["Edema.", "  ", "INDICATION: cough.\nFINDINGS:"]
+    pd.DataFrame({"image": ["0.png", "1.png", "2.png"], "text": texts}).to_csv(tmp_path / "t.csv", index=False)
+    result = embed(run_path, tmp_path / "t.csv", tmp_path / "out", report_column="text", **OPTIONS)
+    assert (result["left_out"], result["without_report"]) == ({}, 2)
+    assert read_embeddings(tmp_path / "out", "film_id", "text")["film_id"].tolist() == ["0.png"]
+    assert read_embeddings(tmp_path / "out", "film_id", "image")["film_id"].tolist() == ["0.png", "1.png", "2.png"]
+    found = retrieve(run_path, tmp_path / "out", image=tmp_path / "1.png", top=3, **OPTIONS)["results"]
+    assert [hit["film_id"] for hit in found] == ["0.png"]
+
+
 def test_retrieve_searches_the_shards_of_its_own_model(run_path, corpus_path, embedded, tmp_path):
     corpus = Corpus.open(corpus_path)
     Image.fromarray(corpus.films([5])[0, 0].numpy()).save(tmp_path / "film.png")
@@ -137,7 +151,9 @@ def test_two_models_of_the_hub_are_told_apart(run_path, corpus_path, tmp_path, m
 
 
 def test_a_stopped_run_does_not_begin_again_where_films_are_missing(run_path, corpus_path, tmp_path, monkeypatch):
+    films = Corpus.open(corpus_path).films([0, 1])[:, 0].numpy()
     (tmp_path / "t.csv").write_text("image\na.png\nb.png\nc.png\n")
+    Image.fromarray(films[1]).save(tmp_path / "c.png")
     whole, written = embed_archive._write_part, []
 
     def stopping(file, *given):
@@ -151,16 +167,16 @@ def test_a_stopped_run_does_not_begin_again_where_films_are_missing(run_path, co
         embed(run_path, tmp_path / "t.csv", tmp_path / "out", **{**OPTIONS, "shard": 1})
     monkeypatch.undo()
     went_on = embed(run_path, tmp_path / "t.csv", tmp_path / "out", **{**OPTIONS, "shard": 1})
-    assert (went_on["parts_made_now"], went_on["left_out"]) == (1, {"no such file": 3})
-    Image.fromarray(Corpus.open(corpus_path).films([0])[0, 0].numpy()).save(tmp_path / "a.png")
+    assert (went_on["parts_made_now"], went_on["left_out"]) == (1, {"no such file": 2})
+    Image.fromarray(films[0]).save(tmp_path / "a.png")
     again = embed(run_path, tmp_path / "t.csv", tmp_path / "out", **{**OPTIONS, "shard": 1})
-    assert (again["parts_made_now"], again["left_out"]) == (3, {"no such file": 2})
+    assert (again["parts_made_now"], again["left_out"]) == (2, {"no such file": 1})
 
 
 def test_films_that_come_back_are_read_when_it_is_run_again(run_path, corpus_path, tmp_path):
     (tmp_path / "t.csv").write_text("image\na.png\n")
-    found = embed(run_path, tmp_path / "t.csv", tmp_path / "out", **OPTIONS)
-    assert found["left_out"] == {"no such file": 1}
+    with pytest.raises(SistaError, match=r"no film of .*t\.csv could be read, such as: no such file: .*a\.png \(no such file: 1 of 1\)"):
+        embed(run_path, tmp_path / "t.csv", tmp_path / "out", **OPTIONS)
     with pytest.raises(SistaError, match="holds no film that could be read"):
         retrieve(run_path, tmp_path / "out", text="effusion")
     Image.fromarray(Corpus.open(corpus_path).films([0])[0, 0].numpy()).save(tmp_path / "a.png")

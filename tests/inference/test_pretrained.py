@@ -10,6 +10,7 @@ from PIL import Image
 import sista
 from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.radiograph import Display
 from sista.errors import SistaError
 from sista.inference.embedding import embed_rows
 from sista.inference.pretrained import PretrainedModel, untrained
@@ -55,6 +56,32 @@ def test_heatmap_has_the_film_s_own_size(model: PretrainedModel, film: Path) -> 
     assert heat.shape == (64, 48)
     assert np.isfinite(heat).all()
     assert heat.std() > 0
+
+
+def test_films_are_shown_as_those_of_the_corpus_were(run_path: Path, tmp_path: Path) -> None:
+    """Window and frame by the card; borders cut off, and put back around a heat map."""
+    made = sista.load(run_path, device="cpu", precision="fp32")
+    assert (made.display, made.crop_borders) == (Display(), False)
+    assert made.card["films"] == {"display": {"window": "first", "frame": None}, "crop_borders": False}
+    card = {**made.card, "films": {"display": {"window": "percentile", "frame": 2}, "crop_borders": True}}
+    model = PretrainedModel(made.encoder, made.tokenizer, card, made.device, made.precision)
+    assert model.display == Display("percentile", 2)
+    inner = np.random.default_rng(0).integers(60, 255, (40, 30)).astype(np.uint8)
+    whole = np.zeros((64, 50), np.uint8)
+    whole[10:50, 5:35] = inner
+    assert torch.equal(model.prepare(whole), made.prepare(inner))
+    heat = model.heatmap(whole, "edema")
+    np.testing.assert_array_equal(heat[10:50, 5:35], made.heatmap(inner, "edema"))
+    border = np.ones_like(whole, bool)
+    border[10:50, 5:35] = False
+    assert (heat[border] <= heat[~border].min()).all()
+    older = {name: value for name, value in made.card.items() if name != "films"}
+    assert PretrainedModel(made.encoder, made.tokenizer, older, made.device, made.precision).display == Display()
+
+
+def test_a_phrase_without_a_word_is_refused(model: PretrainedModel, film: Path) -> None:
+    with pytest.raises(SistaError, match=r"phrase '!!!' holds no word to look for"):
+        model.heatmap(film, "!!!")
 
 
 def test_patch_map_equals_a_loop_over_words(model: PretrainedModel, corpus_path: Path) -> None:

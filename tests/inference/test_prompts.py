@@ -15,6 +15,12 @@ def test_default_prompts_affirm_and_deny() -> None:
     assert "There is edema." in default_prompts("edema").positive
 
 
+def test_a_finding_without_a_word_is_refused() -> None:
+    for name in ("", "!!!", "_"):
+        with pytest.raises(SistaError, match="holds no word to ask for"):
+            default_prompts(name)
+
+
 def test_prompts_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "prompts.json"
     file.write_text('{"ptx": {"positive": ["Pneumothorax."], "negative": ["No pneumothorax.", "Lungs expanded."]}}')

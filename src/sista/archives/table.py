@@ -29,7 +29,7 @@ _SPLITS = {
     "testing": "test",
     "holdout": "test",
 }
-_VIEWS = {"FRONTAL": "", "PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "LAT": "LATERAL", "L": "LATERAL"}
+_VIEWS = {"FRONTAL": "FRONTAL", "PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "LAT": "LATERAL", "L": "LATERAL"}
 _REPORT_NAMES = ("text", "report", "report_text", "caption", "note")
 
 

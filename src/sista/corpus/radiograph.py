@@ -94,7 +94,9 @@ def open_radiograph(source: Path | np.ndarray, size: int | None = None, display:
             if looks_like_dicom(head):
                 return _read_dicom(file, source, size, display)
     except FileNotFoundError:
-        raise StudyRefused(f"no such file: {source}") from None
+        other = Path(str(source).replace("\\", "/"))
+        hint = " (it is there with / in the place of \\)" if other != source and other.is_file() else ""
+        raise StudyRefused(f"no such file: {source}{hint}") from None
     except OSError as error:
         raise StudyRefused(f"unreadable file: {source} ({error.strerror or error})") from None
     raise StudyRefused(f"unknown image format: {source} (expected DICOM, JPEG or PNG; convert it first)")

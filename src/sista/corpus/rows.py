@@ -131,12 +131,17 @@ def study_rows(study: Study, settings: RowSettings) -> tuple[list[dict[str, Any]
     rows, left_out = [], []
     for film in study.films:
         try:
-            if settings.views == "frontal" and film.view.upper().startswith(("LAT", "LL", "OBL", "SWIM")):
-                raise StudyRefused("lateral view")
+            _require_wanted(film.view, settings)
             rows.append({**common, **_film_columns(film, settings)})
         except StudyRefused as refused:
             left_out.append(LeftOut(study.study_id, film.film_id, _source_name(film.source), str(refused)))
     return rows, left_out
+
+
+def _require_wanted(view: str, settings: RowSettings) -> None:
+    name = view.upper()
+    if settings.views == "frontal" and (name.startswith(("LAT", "LL", "OBL", "SWIM")) or name == "RL"):
+        raise StudyRefused("lateral view")
 
 
 _NO_FILM: dict[str, Any] = {
@@ -155,6 +160,8 @@ _NO_FILM: dict[str, Any] = {
 
 def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:
     opened = open_radiograph(film.source, settings.size, settings.display)
+    view = film.view or opened.tags.get("ViewPosition", "")
+    _require_wanted(view, settings)
     if opened.pixels.min() == opened.pixels.max():
         raise StudyRefused(f"blank film: {_source_name(film.source)} (every pixel has the same value)")
     # what was read may be a reduction of the source: `coarse` source pixels a pixel, across and down
@@ -173,7 +180,7 @@ def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:
         "source_height": opened.source_height,
         "pixel_spacing": None if opened.pixel_spacing is None else [opened.pixel_spacing[0] / down, opened.pixel_spacing[1] / across],
         "film_tags": [{"name": name, "value": value} for name, value in sorted(opened.tags.items())],
-        "view": film.view,
+        "view": view,
         "regions": [held for region in film.regions if (held := _region_columns(region, place, film.source)) is not None],
         "source": Path(_source_name(film.source)).name,  # no folder: the same files give the same corpus wherever they lie
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,19 @@ def _read_text(table: Path, sign: str) -> pd.DataFrame:
         _refuse_separator(table, sign)
     if uneven:
         raise SistaError(f"{table}: its first row has more cells than its header; a text that holds {sign!r} needs quotes around it")
+    _refuse_short_rows(table, sign)
     return frame
+
+
+def _refuse_short_rows(table: Path, sign: str) -> None:
+    """SistaError where a row has fewer cells than the header: pandas takes those that are not there for empty ones."""
+    with table.open(newline="", encoding="utf-8-sig") as file, suppress(csv.Error):
+        rows = (row for row in csv.reader(file, delimiter=sign) if any(cell.strip() for cell in row) or len(row) > 1)
+        wanted = len(next(rows, []))
+        short = [(number, len(row)) for number, row in enumerate(rows, start=1) if len(row) < wanted]
+    if short:
+        more = f" ({len(short)} rows are too short)" if len(short) > 1 else ""
+        raise SistaError(f"{table}: its data row {short[0][0]} has {short[0][1]} cells, its header {wanted}{more}; was the file cut short?")
 
 
 def _refuse_separator(table: Path, expected: str) -> None:

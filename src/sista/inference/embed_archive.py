@@ -5,7 +5,7 @@
     OUT/result.json           written last: counts, films left out by reason
 
 `pooled` is what a linear probe reads, `image` and `text` are unit vectors of the shared space, all float32. A film that cannot be read
-keeps its row, with the reason in `error` and no vectors.
+keeps its row, with the reason in `error` and no vectors of it; a report that is empty has none.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Source:
-    """Films by number: id columns, the films [b,1,s,s] of some rows with the reason of each that cannot be read, and their reports."""
+    """Films by number: id columns, the films [b,1,s,s] of some rows with the reason of each that cannot be read, and their reports, empty
+    where there is none to embed."""
 
     name: str
     fingerprint: str
@@ -76,7 +77,8 @@ def embed(
         out: a folder for the shards.
         split: only this part of a corpus.
         image_column: of a table, the path of each film, relative to the table's folder.
-        report_column: of a table, the report to embed beside it, as a corpus would hold it (findings and impression); by default none.
+        report_column: of a table, the report to embed beside it, as a corpus would hold it (findings and impression), where there is one;
+            by default none.
         shard: films a shard; what a stopped run loses at most.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, bf16 or fp32.
@@ -101,7 +103,7 @@ def embed(
     _claim(out, description)
     parts = [np.arange(start, min(start + shard, len(source))) for start in range(0, len(source), shard)]
     finished = (out / "result.json").is_file()  # then what could not be read may be there now; a stopped run goes on first
-    made, errors = 0, dict[str, int]()
+    made, errors, without = 0, dict[str, int](), 0
     for number, rows in enumerate(parts):
         file = out / f"part-{number:05d}.parquet"
         reasons = _reasons(file) if file.exists() else None
@@ -110,13 +112,20 @@ def embed(
             made, reasons = made + 1, _reasons(file)
         for reason in reasons:
             errors[reason] = errors.get(reason, 0) + 1
+        without += _without_text(file) if source.reports is not None else 0
     result = {**description, "model": str(model), "parts": len(parts), "left_out": errors, "versions": versions()}
+    if source.reports is not None:
+        result["without_report"] = without
     write_json(out / "result.json", result)
+    if sum(errors.values()) == len(source):
+        most = max(errors, key=lambda reason: errors[reason])
+        raise SistaError(f"no film of {data} could be read, such as: {_first_error(out)} ({most}: {errors[most]} of {len(source)})")
     return {**result, "out": str(out), "parts_made_now": made, "seconds": round(time.perf_counter() - begin, 1)}
 
 
 def read_embeddings(folder: Path, *columns: str) -> dict[str, np.ndarray]:
-    """Columns of all shards in order: vectors as float32 [N,D], others as objects [N]; rows with an error are left out."""
+    """Columns of all shards in order: vectors as float32 [N,D], others as objects [N]; rows with an error, or without one of the vectors
+    that are asked for, are left out."""
     import pyarrow.parquet as pq
 
     parts = sorted(folder.glob("part-*.parquet"))
@@ -128,6 +137,8 @@ def read_embeddings(folder: Path, *columns: str) -> dict[str, np.ndarray]:
             raise SistaError(f"{folder} has no {missing[0]} vectors: what was embedded has no reports")
         table = pq.read_table(part, columns=[*columns, "error"])
         kept = np.array(table.column("error").to_pylist(), dtype=object) == ""
+        for name in columns:
+            kept &= table.column(name).is_valid().to_numpy()
         for name in columns:
             column = table.column(name).combine_chunks()
             if hasattr(column.type, "list_size"):
@@ -154,13 +165,17 @@ def _write_part(file: Path, model: PretrainedModel, source: Source, rows: np.nda
         reasons += unread
     readable = np.array([not reason for reason in reasons])
     vectors = {"pooled": np.concatenate(pooled), "image": np.concatenate(image)}
+    known = dict.fromkeys(vectors, readable)
     if source.reports is not None:
-        vectors["text"] = model.encode_texts(source.reports(rows), batch=BATCH)
+        texts = source.reports(rows)
+        known["text"] = np.array([bool(text) for text in texts])
+        vectors["text"] = np.zeros((len(texts), model.encoder.dim), np.float32)
+        vectors["text"][known["text"]] = model.encode_texts([text for text in texts if text], batch=BATCH)
     columns: dict[str, Any] = {name: pa.array([values[row] for row in rows], pa.string()) for name, values in source.ids.items()}
     columns["error"] = pa.array(reasons, pa.string())
     for name, held in vectors.items():
         flat = pa.array(np.ascontiguousarray(held, dtype=np.float32).ravel())
-        mask = None if readable.all() or name == "text" else pa.array(~readable)
+        mask = None if known[name].all() else pa.array(~known[name])
         columns[name] = pa.FixedSizeListArray.from_arrays(flat, held.shape[1], mask=mask)
     with whole_file(file) as opened:
         pq.write_table(pa.table(columns), opened)
@@ -170,6 +185,18 @@ def _reasons(file: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     return [reason.split(":")[0] for reason in pq.read_table(file, columns=["error"]).column("error").to_pylist() if reason]
+
+
+def _without_text(file: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(file, columns=["text"]).column("text").null_count
+
+
+def _first_error(out: Path) -> str:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(out / "part-00000.parquet", columns=["error"]).column("error")[0].as_py()
 
 
 def _claim(out: Path, description: dict[str, Any]) -> None:

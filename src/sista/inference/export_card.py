@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from sista.inference.programs import Program
 from sista.metrics.result import encoder_hash
 
 FILM = (
-    "gray, bright = dense, 8 bit; long side resized to `size` (bilinear, antialiased); padded with 0 to a square, the film in its middle; "
+    "gray, bright = dense, 8 bit; of DICOM the window and frame `display` say, black borders cut off where `crop_borders`; "
+    "long side resized to `size` (bilinear, antialiased); padded with 0 to a square, the film in its middle; "
     "divided by 255, less `mean`, divided by `std`; float32 [batch, 1, size, size]"
 )
 TEXT = (
@@ -28,6 +30,7 @@ def card(model: PretrainedModel, folder: Path, programs: list[Program]) -> dict[
     """Encoders and their hash, how films and texts are prepared, inputs and outputs of each program, versions."""
     encoder, tokenizer = model.encoder, model.tokenizer
     height, width = encoder.image.grid
+    shown = {"display": asdict(model.display), "crop_borders": model.crop_borders}
     return {
         "format": 1,
         "encoder": {
@@ -39,7 +42,7 @@ def card(model: PretrainedModel, folder: Path, programs: list[Program]) -> dict[
         },
         "dim": encoder.dim,
         "temperature": float(model.card.get("temperature", 0.07)),
-        "film": {"size": model.image_size, "grid": [height, width], "mean": MEAN, "std": STD, "preparation": FILM},
+        "film": {"size": model.image_size, "grid": [height, width], "mean": MEAN, "std": STD, "preparation": FILM, **shown},
         "text": {
             "max_pieces": int(model.card.get("max_pieces", 112)),
             "ids": {"pad": tokenizer.pad_id, "cls": tokenizer.cls_id, "sep": tokenizer.sep_id},

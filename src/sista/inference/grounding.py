@@ -79,7 +79,7 @@ def ground(
         model: a pre-trained run, a checkpoint, or a Hub name.
         data: a corpus with regions and phrases; gives the pointing game, the contrast-to-noise ratio, mean IoU, and how often a film
             fits its phrase better than the same phrase of the other side.
-        image: one film (JPEG or PNG).
+        image: one film (JPEG, PNG or DICOM).
         phrase: what to look for on that film.
         out: with image, where to write the heat map over the film (PNG), its numbers beside it (.npy); with data, a folder for result.json
             and predictions.parquet (every query's figures).
@@ -111,7 +111,7 @@ def ground(
         heat = trained.heatmap(image, phrase)
         row, column = np.unravel_index(int(heat.argmax()), heat.shape)
         if out is not None:
-            save_overlay(out, image, heat)
+            save_overlay(out, trained.read(image), heat)
         return {
             "task": "ground",
             "image": str(image),
@@ -233,18 +233,18 @@ def _mean(values: np.ndarray) -> float | None:
     return float(np.nanmean(values)) if len(values) else None
 
 
-def save_overlay(out: Path, image: Path, heat: np.ndarray) -> None:
-    """Write the heat map over its film as PNG, and its numbers as .npy beside it."""
+def save_overlay(out: Path, film: np.ndarray, heat: np.ndarray) -> None:
+    """Write the heat map [H,W] over its film [H,W] as PNG, and its numbers as .npy beside it."""
     from matplotlib import colormaps
     from PIL import Image
 
-    from sista.corpus.radiograph import read_radiograph, to_uint8
+    from sista.corpus.radiograph import to_uint8
 
-    film = to_uint8(read_radiograph(image)).astype(np.float32) / 255
+    shown = to_uint8(film).astype(np.float32) / 255
     span = max(float(heat.max() - heat.min()), 1e-8)
     strength = ((heat - heat.min()) / span)[..., None]
     colour = colormaps["inferno"](strength[..., 0])[..., :3]
-    mixed = film[..., None] * (1 - 0.5 * strength) + colour * 0.5 * strength
+    mixed = shown[..., None] * (1 - 0.5 * strength) + colour * 0.5 * strength
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray((np.clip(mixed, 0, 1) * 255).astype(np.uint8)).save(out)
     np.save(out.with_suffix(".npy"), heat)

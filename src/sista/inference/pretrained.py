@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from sista.corpus.augmentation import eval_view
-from sista.corpus.radiograph import read_radiograph, resize_film
+from sista.corpus.pixels import crop_borders
+from sista.corpus.radiograph import Display, read_radiograph, resize_film
 from sista.corpus.study import StudyRefused
 from sista.corpus.tokenizer import ReportTokenizer
 from sista.corpus.tokens import TokenStore
+from sista.corpus.words import word_spans
 from sista.errors import SistaError
 from sista.inference.prompts import PromptPair, default_prompts
 from sista.metrics.result import encoder_hash
@@ -30,8 +32,9 @@ FilmSource = str | Path | np.ndarray
 class PretrainedModel:
     """A dual encoder in evaluation mode with its tokenizer.
 
-    Films are files (JPEG, PNG) or 2-D uint8 or uint16 arrays with bright = dense; texts are plain strings. Results are NumPy, float32 where
-    nothing else is said.
+    Films are files (JPEG, PNG, DICOM) or 2-D uint8 or uint16 arrays with bright = dense; texts are plain strings. Results are NumPy,
+    float32 where nothing else is said. Films are read as those of the pre-training corpus were: its window and frame (`display`), its
+    borders cut off or not (`crop_borders`). Both may be changed.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class PretrainedModel:
         self.encoder.image.to(memory_format=torch.channels_last)
         self.tokenizer, self.card, self.device, self.precision, self.folder = tokenizer, card, device, precision, folder
         self.image_size: int = encoder.image.image_size
+        films = card.get("films", {})
+        self.display, self.crop_borders = Display(**films.get("display", {})), bool(films.get("crop_borders", False))
 
     @property
     def weights(self) -> str | None:
@@ -74,17 +79,22 @@ class PretrainedModel:
     def heatmap(self, film: FilmSource, phrase: str) -> np.ndarray:
         """How well each place of the film fits a phrase, [H,W] of the film's own size: cosine similarity, bilinear between patches.
 
-        The numbers compare places within one film, not films with each other.
+        The numbers compare places within one film, not films with each other. Borders that are cut off have the least of them.
         """
-        pixels = _read(film)
+        if not word_spans(phrase):
+            raise SistaError(f"phrase {phrase!r} holds no word to look for")
+        whole = self.read(film)
+        pixels, (x, y) = self._cropped(whole)
         height, width = pixels.shape
-        grid = self.patch_map(self.prepare(pixels)[None], [phrase])[0]
+        grid = self.patch_map(self._prepared(pixels)[None], [phrase])[0]
         side = max(height, width)
         full = torch.nn.functional.interpolate(torch.from_numpy(grid)[None, None], size=(side, side), mode="bilinear", align_corners=False)[
             0, 0
         ]
         top, left = (side - height) // 2, (side - width) // 2
-        return full[top : top + height, left : left + width].numpy()
+        heat = np.full(whole.shape, grid.min(), dtype=np.float32)
+        heat[y : y + height, x : x + width] = full[top : top + height, left : left + width].numpy()
+        return heat
 
     @torch.inference_mode()
     def patch_map(self, images: Tensor, phrases: Sequence[str]) -> np.ndarray:
@@ -111,7 +121,20 @@ class PretrainedModel:
 
     def prepare(self, film: FilmSource) -> Tensor:
         """A film as the encoder wants it, [1,s,s]: long side resized, padded to a square, normalised."""
-        pixels, _ = resize_film(_read(film), self.image_size)
+        return self._prepared(self._cropped(self.read(film))[0])
+
+    def read(self, film: FilmSource) -> np.ndarray:
+        """The whole film [H,W], uint8 or uint16, as it is shown; raises SistaError with the reason where it cannot be read."""
+        try:
+            return read_radiograph(Path(film) if isinstance(film, str) else film, self.display)
+        except StudyRefused as refused:
+            raise SistaError(str(refused)) from None
+
+    def _cropped(self, pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        return crop_borders(pixels) if self.crop_borders else (pixels, (0, 0))
+
+    def _prepared(self, pixels: np.ndarray) -> Tensor:
+        pixels, _ = resize_film(pixels, self.image_size)
         height, width = pixels.shape
         square = np.zeros((self.image_size, self.image_size), dtype=np.uint8)
         top, left = (self.image_size - height) // 2, (self.image_size - width) // 2
@@ -178,13 +201,6 @@ def prompts_of(findings: Sequence[str] | Mapping[str, PromptPair]) -> dict[str, 
     if isinstance(findings, str):
         findings = [findings]
     return dict(findings) if isinstance(findings, Mapping) else {name: default_prompts(name) for name in findings}
-
-
-def _read(film: FilmSource) -> np.ndarray:
-    try:
-        return read_radiograph(Path(film) if isinstance(film, str) else film)
-    except StudyRefused as refused:
-        raise SistaError(str(refused)) from None
 
 
 def _chunks(films: Iterable[Tensor], size: int) -> Iterable[list[Tensor]]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from sista.corpus.words import word_spans
 from sista.errors import SistaError
 
 POSITIVE = (
@@ -49,6 +50,8 @@ def default_prompts(finding: str) -> PromptPair:
     of films without any.
     """
     name = finding.replace("_", " ").strip().lower()
+    if not word_spans(name):
+        raise SistaError(f"finding {finding!r} holds no word to ask for")
     if name in _NO_FINDING:
         return PromptPair(NEGATIVE[1:], ABNORMAL)
     words = {"finding": name, "article": "an " if name[:1] in "aeiou" and name not in _UNCOUNTED else "" if name in _UNCOUNTED else "a "}

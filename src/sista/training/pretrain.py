@@ -250,6 +250,7 @@ def _finish(corpus: Corpus, learner: Method, method: str, plan: Plan, last: dict
         "corpus": corpus.fingerprint,
         "label_names": list(corpus.label_names),
         "max_pieces": corpus.max_pieces,
+        "films": {name: corpus.facts[name] for name in ("display", "crop_borders") if name in corpus.facts},
         "steps": plan.steps,
         "versions": versions(),
     }
