@@ -180,3 +180,12 @@ def test_a_progressive_jpeg_of_endless_scans_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setattr(radiograph, "MAX_SCANS", 3)
     with pytest.raises(StudyRefused, match=r"decompression bomb: .*a\.jpg \(JPEG of [0-9]+ scans, at most 3\)"):
         read_radiograph(tmp_path / "a.jpg")
+
+
+def test_a_path_with_the_signs_of_another_system_is_told(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "films" / "a.png")
+    with pytest.raises(StudyRefused, match=r"^no such file: .*films\\a\.png \(it is there with / in the place of \\\)$"):
+        open_radiograph(tmp_path / "films\\a.png")
+    with pytest.raises(StudyRefused, match=r"^no such file: .*films\\b\.png$"):
+        open_radiograph(tmp_path / "films\\b.png")

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 from sista.methods.clip import Clip
+from sista.models.checkpoint import load_pretrained
 from sista.training.log import read_log
 from sista.training.pretrain import pretrain
 from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
@@ -237,3 +238,11 @@ def test_a_log_of_the_first_and_the_last_step(corpus_path: Path, tmp_path: Path)
     steps = [int(row["step"]) for row in read_log(tmp_path / "run" / "log.csv")]
     assert len(steps) == 2
     assert steps[0] == 1
+
+
+@pytest.mark.parametrize(("method", "temperature"), [("convirt", 0.1), ("clip", 0.07), ("siglip", 0.1)])
+def test_an_untrained_model_keeps_its_method_s_temperature(corpus_path: Path, tmp_path: Path, method: str, temperature: float) -> None:
+    pretrain(corpus_path, tmp_path / "run", method, optimizer=OptimizerSettings(epochs=0), run=RunSettings(progress=False))
+    card = load_pretrained(tmp_path / "run").card
+    assert card["temperature"] == pytest.approx(temperature)
+    assert card["films"] == {"display": {"window": "first", "frame": None}, "crop_borders": False}
