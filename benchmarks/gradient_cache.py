@@ -82,7 +82,7 @@ def random_batch(pairs: int, size: int, pieces: int) -> Batch:
     mask = torch.ones_like(ids, dtype=torch.bool)
     return Batch(
         images=torch.randint(0, 256, (pairs, 1, size, size), dtype=torch.uint8), pieces=ids, piece_mask=mask, piece_word=words,
-        word_mask=mask, word_type=ids, word_weight=torch.rand(pairs, pieces), word_sentence=torch.zeros_like(ids),
+        word_mask=mask, word_type=ids, word_weight=torch.rand(pairs, pieces), word_sentence=torch.zeros_like(ids), report_type=ids,
         teacher=torch.randn(pairs, 64), report_key=torch.arange(pairs), truth_key=torch.full((pairs,), -1), rows=torch.arange(pairs),
     )  # fmt: skip
 

@@ -63,7 +63,7 @@ def test_studies_have_sections_films_views_and_labels(folder: Path) -> None:
     assert [report.study_id for report in archive.reports] == ["CXR2", "CXR3", "CXR4", "CXR10"]
     study = archive[0]
     assert study.report == "COMPARISON: None.\nINDICATION: Cough\nFINDINGS: Heart < normal. XXXX lungs.\nIMPRESSION: Normal."
-    assert [(one.film_id, one.view) for one in study.films] == [("CXR2_IM-0001-3001", ""), ("CXR2_IM-0001-4001", "LATERAL")]
+    assert [(one.film_id, one.view) for one in study.films] == [("CXR2_IM-0001-3001", "FRONTAL"), ("CXR2_IM-0001-4001", "LATERAL")]
     assert study.labels["No Finding"] == 1.0
     effusion = archive[3]
     assert {name for name, value in effusion.labels.items() if value} == {"Pleural Effusion", "Lung Opacity"}
@@ -91,7 +91,7 @@ def test_ids_that_name_their_report_twice_are_found_in_the_copy_of_kaggle(tmp_pa
     films = OpenI(tmp_path, tmp_path, projections=table)[0].films
     assert [(one.source.name, one.view) for one in films if isinstance(one.source, Path)] == [
         ("1_IM-0001-3001.dcm.png", "LATERAL"),
-        ("1_IM-0001-4001.dcm.png", ""),
+        ("1_IM-0001-4001.dcm.png", "FRONTAL"),
     ]
 
 

@@ -171,6 +171,8 @@ def test_what_only_one_run_has_is_named_whichever_comes_first(tmp_path):
         assert compare(one, other, resamples=20)["left_out"] == {
             "*/mass@0.1": f"only {b} scores it; means over labels are of those that both score"
         }
+    with pytest.raises(SistaError, match=r"no metric 'auroc/mass@0.1' in both runs: only .*b scores it"):
+        compare(a, b, ["auroc/mass@0.1"])
     both = write(tmp_path / "d", 0.9, 4, draws=2, share=np.repeat([0.1, 1.0], N), draw=np.zeros(2 * N, int))
     for one, other in ((a, both), (both, a)):
         assert compare(one, other, resamples=20)["left_out"] == {"*@1.0": f"only {both} has share 1.0"}

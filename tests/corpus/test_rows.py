@@ -13,6 +13,7 @@ from sista.corpus.corpus import Corpus
 from sista.corpus.radiograph import Display
 from sista.corpus.rows import RowSettings, study_rows
 from sista.corpus.study import Film, Region, Study
+from sista.corpus.views import is_frontal
 from tests.corpus.tiny_archive import TinyArchive
 
 SETTINGS = RowSettings(40, "png", "frontal", 1, (0.8, 0.1, 0.1), "sista", ())
@@ -103,3 +104,13 @@ def test_the_view_of_a_dicom_header_counts_where_the_archive_gives_none(tmp_path
     assert rows() == (["PA", ""], ["LATERAL lateral view", "RL lateral view", "LL lateral view"])
     assert rows(views="all") == (["PA", "LATERAL", "RL", "LL", ""], [])
     assert rows("AP") == (["AP"] * 5, [])  # the archive knows better
+
+
+@pytest.mark.parametrize("view", ["LATERAL", "LL", "RL", "left lateral", "XTABLE LATERAL", "RAO", "LLO", "OBLIQUE", "SWIMMERS", "LAT"])
+def test_views_that_are_not_frontal(view: str) -> None:
+    assert not is_frontal(view)
+
+
+@pytest.mark.parametrize("view", ["", "PA", "AP", "FRONTAL", "AP AXIAL", "LLD", "RLD", "PA LLD"])
+def test_views_that_are(view: str) -> None:
+    assert is_frontal(view)

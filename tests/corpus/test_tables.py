@@ -25,12 +25,32 @@ def test_signs_in_quotes_separate_nothing(tmp_path: Path, name: str, text: str, 
     assert (list(table.columns), len(table)) == (columns, 1)
 
 
-def test_a_row_that_is_cut_short_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text('image,text,label\na.png,"b\nc",1\nb.png,,\nc.png,NA\nd.png\n')
-    with pytest.raises(SistaError, match=r"a\.csv: its data row 3 has 2 cells, its header 3 \(2 rows are too short\); was"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('image,text,label\na.png,"b\nc",1\nb.png,,\nc.png,NA\n', r"a\.csv: data row 3 has 2 cells, the header 3\. If the file was cut"),
+        ("image,text,label\na.png,b\nb.png,c\n", r"data row 1 has 2 cells, the header 3\. .* write ',' for each of them"),
+        ("image,text,label\na.png,b,1\nb.p", r"data row 2 has 1 cells, the header 3"),
+    ],
+)
+def test_a_table_that_is_cut_short_is_told(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(SistaError, match=message):
         read_table(tmp_path / "a.csv")
-    (tmp_path / "a.csv").write_text("image,text,label\nb.png,,\nc.png,NA,nan\n\n \n")
-    assert read_table(tmp_path / "a.csv").to_numpy().tolist() == [["b.png", "", ""], ["c.png", "NA", "nan"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("image,text,label\nb.png,,\nc.png,NA,nan\n\n \n", [["b.png", "", ""], ["c.png", "NA", "nan"]]),
+        ("image,text,\na.png,b\n", [["a.png", "b", ""]]),  # a column without a name
+        ("image,text,label\na.png,b,1\nb.png,c\nc.png\n", [["a.png", "b", "1"], ["b.png", "c", ""], ["c.png", "", ""]]),  # a spreadsheet's
+        ("image,text\r\na.png," + "x" * 140_000 + "\r\n", [["a.png", "x" * 140_000]]),
+    ],
+)
+def test_empty_cells_may_be_missing_at_the_end_of_a_row(tmp_path: Path, text: str, rows: list[list[str]]) -> None:
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    assert read_table(tmp_path / "a.csv").to_numpy().tolist() == rows
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,10 @@ class Folder:
 
     def describe(self) -> dict[str, Any]:
         """The settings, the number of films, and a digest of all paths, of the films' sizes and of what the reports hold."""
+        return {"subject": self.subject, "studies": len(self), "content": self._content}
+
+    @cached_property
+    def _content(self) -> str:
         digest = hashlib.sha256()
         for text, films in self._studies.values():
             for file in (*films, *filter(None, [text])):
@@ -70,7 +75,7 @@ class Folder:
             if text is not None:
                 with suppress(OSError):  # an unreadable one is told when it is its study's turn
                     digest.update(hashlib.sha256(text.read_bytes()).digest())
-        return {"subject": self.subject, "studies": len(self), "content": digest.hexdigest()}
+        return digest.hexdigest()
 
     def __getitem__(self, index: int) -> Study:
         """Study number `index`."""

@@ -20,7 +20,7 @@ from sista.errors import SistaError
 
 SECTIONS = ("COMPARISON", "INDICATION", "FINDINGS", "IMPRESSION")
 _LARGEST = 2**20  # bytes; the largest report as released has some 20,000
-_VIEWS = {"frontal": "", "lateral": "LATERAL"}
+_VIEWS = {"frontal": "FRONTAL", "lateral": "LATERAL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class OpenI(Release):
 
     Read: every XML file in a folder, or in NLMCXR_reports.tgz without unpacking it (COMPARISON, INDICATION, FINDINGS, IMPRESSION, the
     `major` and `automatic` terms, the parentImage ids); PNG or DICOM films by their id in `images`. The reports do not say which film is
-    the lateral one: `projections` does; without it the view is unknown, and `views="frontal"` keeps both.
+    the lateral one: `projections` does; without it the view is that of a DICOM header, or unknown, and `views="frontal"` keeps those.
     `reports` holds each report as it was read, its terms included.
     Left out: nothing here. 28 reports have neither findings nor impression; `without_text` names them, and the builder leaves them out.
     There is no split and no patient id (one study per patient, by the authors' account): the builder draws per study.

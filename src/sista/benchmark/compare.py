@@ -46,7 +46,8 @@ def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "tes
     statistics, refused = _statistics(left, right, one, other)
     if metric:
         if unknown := [name for name in metric if name not in statistics]:
-            raise SistaError(f"no metric {unknown[0]!r} in both runs: {refused.get(unknown[0]) or nearest(unknown[0], statistics)}")
+            why = refused.get(unknown[0]) or refused.get(f"*/{unknown[0].partition('/')[2]}") or nearest(unknown[0], statistics)
+            raise SistaError(f"no metric {unknown[0]!r} in both runs: {why}")
         statistics = {name: statistics[name] for name in metric}
     if not statistics:
         raise SistaError(next(iter(refused.values()), f"{a} and {b} have no metric in common"))

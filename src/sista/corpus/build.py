@@ -19,6 +19,8 @@ from sista.corpus.splits import split_of
 from sista.corpus.study import Archive
 from sista.errors import SistaError, nearest
 
+READING = 2  # raised where the same archive and settings come to other rows, so that no build goes on with both
+
 
 def build_corpus(
     archive: Archive,
@@ -134,9 +136,11 @@ def _write_parts(job: PartJob, workers: int | None, engine: str, progress: bool)
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
     """Make `out`, or find the same build in it."""
-    file = out / "build.json"
+    file, settings = out / "build.json", {**settings, "reading": READING}
     if file.exists():
         before = read_json(file)
+        if (out / "corpus.json").exists():  # whole as it is
+            before["reading"] = READING
         other = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
         if other:
             shown = "; ".join(f"{key}: {_short(before.get(key))} before, {_short(settings.get(key))} now" for key in other)

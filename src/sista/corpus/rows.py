@@ -17,6 +17,7 @@ from sista.corpus.report import clean_text
 from sista.corpus.sections import split_sections, training_text
 from sista.corpus.splits import split_of
 from sista.corpus.study import SPLITS, Film, Region, Study, StudyRefused
+from sista.corpus.views import is_frontal
 from sista.corpus.words import word_spans
 from sista.errors import SistaError
 
@@ -139,8 +140,7 @@ def study_rows(study: Study, settings: RowSettings) -> tuple[list[dict[str, Any]
 
 
 def _require_wanted(view: str, settings: RowSettings) -> None:
-    name = view.upper()
-    if settings.views == "frontal" and (name.startswith(("LAT", "LL", "OBL", "SWIM")) or name == "RL"):
+    if settings.views == "frontal" and not is_frontal(view):
         raise StudyRefused("lateral view")
 
 

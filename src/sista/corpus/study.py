@@ -37,7 +37,7 @@ class Film:
 
     `source` is a file, or the pixels themselves as a 2-D uint8 or uint16 array (bright = dense). `regions` lie on that source, see
     `Region`.
-    `view` is "PA", "AP", "LATERAL" or "" when unknown.
+    `view` is "PA", "AP", "FRONTAL", "LATERAL" or another name of DICOM's; "" when unknown, for which a DICOM header may then speak.
     """
 
     film_id: str

@@ -53,14 +53,24 @@ def _read_text(table: Path, sign: str) -> pd.DataFrame:
 
 
 def _refuse_short_rows(table: Path, sign: str) -> None:
-    """SistaError where a row has fewer cells than the header: pandas takes those that are not there for empty ones."""
-    with table.open(newline="", encoding="utf-8-sig") as file, suppress(csv.Error):
-        rows = (row for row in csv.reader(file, delimiter=sign) if any(cell.strip() for cell in row) or len(row) > 1)
-        wanted = len(next(rows, []))
-        short = [(number, len(row)) for number, row in enumerate(rows, start=1) if len(row) < wanted]
-    if short:
-        more = f" ({len(short)} rows are too short)" if len(short) > 1 else ""
-        raise SistaError(f"{table}: its data row {short[0][0]} has {short[0][1]} cells, its header {wanted}{more}; was the file cut short?")
+    """SistaError where the last row alone has fewer cells than the header, as in a file that was cut short, or every row has.
+
+    Empty cells at the end of a row may be missing elsewhere, as spreadsheets write them; pandas takes them for empty ones.
+    """
+    longest, cells, wanted = csv.field_size_limit(2**31 - 1), list[int](), 0
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file, suppress(csv.Error):  # what pandas has read is no damage
+            rows = (row for row in csv.reader(file, delimiter=sign) if any(cell.strip() for cell in row) or len(row) > 1)
+            wanted = max((place for place, name in enumerate(next(rows, []), start=1) if name.strip()), default=0)
+            cells += map(len, rows)
+    finally:
+        csv.field_size_limit(longest)
+    short = [number for number, found in enumerate(cells, start=1) if found < wanted]
+    if short and (short == [len(cells)] or len(short) == len(cells)):
+        raise SistaError(
+            f"{table}: data row {short[0]} has {cells[short[0] - 1]} cells, the header {wanted}. If the file was cut short, fetch it "
+            f"again; if its last cells are empty, write {sign!r} for each of them"
+        )
 
 
 def _refuse_separator(table: Path, expected: str) -> None:

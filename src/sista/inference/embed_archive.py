@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BATCH = 64
+FORMAT = 2  # of the shards; another is not gone on with
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,11 @@ def embed(
         raise SistaError(f"--shard is {shard}; it must be at least 1")
     begin, data, out = time.perf_counter(), Path(data), Path(out)
     source = _corpus(data, split) if data.is_dir() else _table(data, image_column, report_column)
+    if not len(source):
+        raise SistaError(f"{data} has no film{f' in split {split!r}' if split else ''} to embed")
     trained = load(model, device, precision)
     description = {
+        "format": FORMAT,
         "task": "embed",
         "data": source.fingerprint,
         "source": source.name,
@@ -98,7 +102,7 @@ def embed(
         "encoder": {"sha256": trained.weights, "method": trained.card.get("method")},
         "image_size": trained.image_size,
         "precision": trained.precision,
-        **({} if data.is_dir() else {"image_column": image_column, "report_column": report_column}),
+        **({} if data.is_dir() else {"image_column": image_column, "report_column": report_column, **trained.shown}),
     }
     _claim(out, description)
     parts = [np.arange(start, min(start + shard, len(source))) for start in range(0, len(source), shard)]
@@ -148,7 +152,8 @@ def read_embeddings(folder: Path, *columns: str) -> dict[str, np.ndarray]:
             wanted[name].append(held)
     joined = {name: np.concatenate(values) for name, values in wanted.items()}
     if not all(len(values) for values in joined.values()):
-        raise SistaError(f"{folder} holds no film that could be read (its result.json says why); run `sista embed --out {folder}` again")
+        what = "report" if "text" in columns else "film that could be read"
+        raise SistaError(f"{folder} holds no {what} (its result.json says why); run `sista embed --out {folder}` again")
     return joined
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ def card(model: PretrainedModel, folder: Path, programs: list[Program]) -> dict[
     """Encoders and their hash, how films and texts are prepared, inputs and outputs of each program, versions."""
     encoder, tokenizer = model.encoder, model.tokenizer
     height, width = encoder.image.grid
-    shown = {"display": asdict(model.display), "crop_borders": model.crop_borders}
     return {
         "format": 1,
         "encoder": {
@@ -42,7 +40,7 @@ def card(model: PretrainedModel, folder: Path, programs: list[Program]) -> dict[
         },
         "dim": encoder.dim,
         "temperature": float(model.card.get("temperature", 0.07)),
-        "film": {"size": model.image_size, "grid": [height, width], "mean": MEAN, "std": STD, "preparation": FILM, **shown},
+        "film": {"size": model.image_size, "grid": [height, width], "mean": MEAN, "std": STD, "preparation": FILM, **model.shown},
         "text": {
             "max_pieces": int(model.card.get("max_pieces", 112)),
             "ids": {"pad": tokenizer.pad_id, "cls": tokenizer.cls_id, "sep": tokenizer.sep_id},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ class PretrainedModel:
         self.image_size: int = encoder.image.image_size
         films = card.get("films", {})
         self.display, self.crop_borders = Display(**films.get("display", {})), bool(films.get("crop_borders", False))
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """How films are read, as cards have it."""
+        return {"display": asdict(self.display), "crop_borders": self.crop_borders}
 
     @property
     def weights(self) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from scipy import stats
 
@@ -110,19 +111,42 @@ def test_a_killed_grid_leaves_no_process_behind_and_goes_on(tmp_path: Path) -> N
     assert benchmark(grid, out, threads=1, progress=False)["done"] == 4
 
 
-def test_an_interrupted_grid_waits_for_no_job(tmp_path: Path) -> None:
-    """The signal reaches the grid's own process alone, as from `kill`."""
-    grid, out = write(tmp_path, methods={"clip": {"optimizer": {"epochs": 4000}}}, seeds=[0]), tmp_path / "out"
-    code = f"from sista.cli import main; raise SystemExit(main(['benchmark', {str(grid)!r}, '--out', {str(out)!r}, '--threads', '1']))"
+@pytest.mark.parametrize("during", ["build", "pretrain"])
+def test_an_interrupted_grid_waits_for_no_job_and_leaves_no_process(tmp_path: Path, during: str) -> None:
+    """The signal reaches the grid's own process alone, as from `kill`; a build has workers of its own."""
+    corpus = {**TINY["corpora"]["main"], **({"count": 20_000, "workers": 2} if during == "build" else {})}
+    grid, out = write(tmp_path, corpora={"main": corpus}, methods={"clip": {"optimizer": {"epochs": 4000}}}, seeds=[0]), tmp_path / "out"
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sista.cli import main; "
+        f"raise SystemExit(main(['benchmark', {str(grid)!r}, '--out', {str(out)!r}, '--threads', '1']))"
+    )
     parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    _wait_for(lambda: list(out.glob("runs/*/run.json")))
-    with pytest.raises(SistaError, match=r"another `sista benchmark` is at work in .*out"):
-        benchmark(grid, out, threads=1, progress=False)
-    below = _below(parent.pid)
-    parent.send_signal(signal.SIGINT)
-    assert parent.wait(60) != 0
-    _wait_for(lambda: not any(_living(pid) for pid in below))
+    try:
+        _wait_for(lambda: parent.poll() is not None or list(out.glob("runs/*/run.json" if during == "pretrain" else "corpora/*/studies/*")))
+        with pytest.raises(SistaError, match=r"another `sista benchmark` is at work in .*out"):
+            benchmark(grid, out, threads=1, progress=False)
+        below = _below(parent.pid)
+        assert len(below) > (3 if during == "build" else 1)
+        parent.send_signal(signal.SIGINT)
+        assert parent.wait(60) != 0
+        _wait_for(lambda: not any(_living(pid) for pid in below))
+    finally:
+        parent.kill()
+        parent.wait()
     assert not list(out.glob("runs/*/summary.json"))
+
+
+def test_where_no_file_can_be_locked_a_grid_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("sista.benchmark.grid.run.FileLock.acquire", refuse)
+    monkeypatch.setattr("sista.benchmark.grid.run._do", in_this_process)
+    grid = write(tmp_path, methods={"untrained": TINY["methods"]["untrained"]}, tasks={"zero": TINY["tasks"]["zero"]}, seeds=[0])
+    assert benchmark(grid, tmp_path / "out", threads=torch.get_num_threads())["done"] == 3
+    assert "lies where no file can be locked ([Errno 37] No locks available)" in capsys.readouterr().err
 
 
 def test_a_job_that_another_has_done_meanwhile_is_left_as_it_is(tmp_path: Path) -> None:
@@ -130,7 +154,7 @@ def test_a_job_that_another_has_done_meanwhile_is_left_as_it_is(tmp_path: Path) 
     assert job.verb == "zeroshot"
     job.folder.mkdir(parents=True)
     (job.folder / "result.json").write_text("{}")
-    assert _attempt(job, 1) == ""
+    assert _attempt(job, torch.get_num_threads()) == ""
     assert (job.folder / "result.json").read_text() == "{}"
 
 

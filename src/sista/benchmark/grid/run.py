@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -150,11 +151,17 @@ def _lost(missing: Sequence[Job]) -> dict[Job, str]:
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """SistaError while another call does the jobs of `out`: both would do all of them, and one remove what the other has done."""
+    lock = FileLock(out / ".lock", blocking=False)
     try:
-        with FileLock(out / ".lock", blocking=False):
-            yield
+        lock.acquire()
     except Timeout as error:
         raise SistaError(f"another `sista benchmark` is at work in {out}; wait for it, or give another --out") from error
+    except (OSError, NotImplementedError) as error:
+        print(f"{out} lies where no file can be locked ({error}); see to it that no other call works there", file=sys.stderr)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _write_commands(grid: Grid, jobs: list[Job], missing: list[Job], out: Path) -> dict[str, Any]:
@@ -231,7 +238,9 @@ def _attempt(job: Job, threads: int) -> str:
     """Do one job in this process; why it failed, or ""."""
     import torch
 
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if multiprocessing.parent_process() is not None:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        signal.signal(signal.SIGTERM, lambda *_: _end())
     torch.set_num_threads(threads)
     if job.done:  # by its command, since this call began
         return ""
@@ -251,9 +260,16 @@ def _attempt(job: Job, threads: int) -> str:
 def _end_with_parent() -> None:
     """End this process when the one that asked for it has ended: a killed grid leaves nobody writing where the next one will."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    assert parent is not None
+    parent.join()
+    _end()
+
+
+def _end() -> None:
+    """End this process at once, and the workers of its build, who would wait for ever."""
+    for child in multiprocessing.active_children():
+        child.terminate()
+    os._exit(1)
 
 
 def _stages(jobs: list[Job]) -> list[int]:
