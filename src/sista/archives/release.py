@@ -14,6 +14,7 @@ import pandas as pd
 
 from sista.corpus.disk import file_digest
 from sista.corpus.study import Film, StudyRefused
+from sista.corpus.tables import long_cells, named_columns
 from sista.errors import SistaError, nearest
 
 Names = str | Sequence[str]
@@ -155,17 +156,13 @@ def _check_rows(path: Path) -> None:
 
     pandas fills up such rows, or cuts them, without a word, and what is missing could then count as a negative.
     """
-    longest = csv.field_size_limit(2**24)  # characters; a run-length code or a polygon may exceed the usual 2**17
-    try:
-        with _opened(path) as file:
-            rows = csv.reader(file)
-            header = next(rows)
-            least = max((place + 1 for place, name in enumerate(header) if name.strip()), default=0)
-            for row in rows:
-                if row and (len(row) < least or any(field.strip() for field in row[len(header) :])):
-                    raise SistaError(f"{path}, line {rows.line_num}: {len(row)} fields, its header has {len(header)}; download it again")
-    finally:
-        csv.field_size_limit(longest)
+    with long_cells(), _opened(path) as file:
+        rows = csv.reader(file)
+        header = next(rows)
+        least = named_columns(header)
+        for row in rows:
+            if row and (len(row) < least or any(field.strip() for field in row[len(header) :])):
+                raise SistaError(f"{path}, line {rows.line_num}: {len(row)} fields, its header has {len(header)}; download it again")
 
 
 def _unreadable(path: Path, error: Exception, what: str) -> SistaError:

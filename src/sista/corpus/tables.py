@@ -6,7 +6,8 @@ import csv
 import json
 import math
 import re
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +58,32 @@ def _refuse_short_rows(table: Path, sign: str) -> None:
 
     Empty cells at the end of a row may be missing elsewhere, as spreadsheets write them; pandas takes them for empty ones.
     """
-    longest, cells, wanted = csv.field_size_limit(2**31 - 1), list[int](), 0
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file, suppress(csv.Error):  # what pandas has read is no damage
-            rows = (row for row in csv.reader(file, delimiter=sign) if any(cell.strip() for cell in row) or len(row) > 1)
-            wanted = max((place for place, name in enumerate(next(rows, []), start=1) if name.strip()), default=0)
-            cells += map(len, rows)
-    finally:
-        csv.field_size_limit(longest)
+    cells, wanted = list[int](), 0
+    with long_cells(), table.open(newline="", encoding="utf-8-sig") as file, suppress(csv.Error):  # what pandas has read is no damage
+        rows = (row for row in csv.reader(file, delimiter=sign) if any(cell.strip() for cell in row) or len(row) > 1)
+        wanted = named_columns(next(rows, []))
+        cells += map(len, rows)
     short = [number for number, found in enumerate(cells, start=1) if found < wanted]
     if short and (short == [len(cells)] or len(short) == len(cells)):
         raise SistaError(
             f"{table}: data row {short[0]} has {cells[short[0] - 1]} cells, the header {wanted}. If the file was cut short, fetch it "
             f"again; if its last cells are empty, write {sign!r} for each of them"
         )
+
+
+@contextmanager
+def long_cells() -> Iterator[None]:
+    """Within it `csv` reads cells of up to 16 million characters: a run-length code or a polygon may exceed its usual 2**17."""
+    usual = csv.field_size_limit(2**24)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(usual)
+
+
+def named_columns(header: Sequence[str]) -> int:
+    """How many columns there are up to the last one with a name; those without may be missing at the end of a row."""
+    return max((place for place, name in enumerate(header, start=1) if name.strip()), default=0)
 
 
 def _refuse_separator(table: Path, expected: str) -> None:

@@ -38,7 +38,7 @@ def retrieve(
     Args:
         model: a pre-trained run, a checkpoint, or a Hub name.
         data: the corpus to search, or with image or text a folder that `sista embed` wrote with this model.
-        image: a film (JPEG or PNG) whose nearest reports are wanted.
+        image: a film (JPEG, PNG or DICOM) whose nearest reports are wanted.
         text: a sentence or report whose nearest films are wanted.
         top: how many results a query gets.
         split: which part of the corpus.

@@ -36,7 +36,7 @@ def zeroshot(
     Args:
         model: a pre-trained run, a checkpoint, or a Hub name.
         data: a corpus with labels; gives the AUROC of each finding with a 95 % interval over subjects.
-        image: one film (JPEG or PNG); gives the probability of each finding.
+        image: one film (JPEG, PNG or DICOM); gives the probability of each finding.
         findings: names to ask for; by default the corpus' or the checkpoint's label names.
         prompts: a JSON file, {"finding": {"positive": [...], "negative": [...]}}.
         split: which part of the corpus.
