@@ -40,10 +40,10 @@ def exported(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def untrained(corpus: Corpus, folder: Path, image: str, hidden: int = 0, pooling: str = "mean") -> Path:
+def untrained(corpus: Corpus, folder: Path, image: str, hidden: int = 0, pooling: str = "mean", patch_block: int | None = None) -> Path:
     torch.manual_seed(0)
     text = TextEncoder("compact", vocabulary=len(corpus.tokenizer), pooling=pooling)
-    encoder = DualEncoder(ImageEncoder(image, image_size=64), text, dim=16, hidden=hidden)
+    encoder = DualEncoder(ImageEncoder(image, image_size=64, patch_block=patch_block), text, dim=16, hidden=hidden)
     encoder.mean_patches.normal_(std=0.1)
     corpus.tokenizer.save(folder)
     save_pretrained(folder, encoder, {"method": "none", "max_pieces": 40})
@@ -66,7 +66,10 @@ def test_maps_and_vectors_are_those_of_the_loaded_model(exported: Path, run_path
     np.testing.assert_allclose(heat, model.patch_map(films, [PHRASE] * 3), atol=1e-5)
 
 
-@pytest.mark.parametrize(("image", "options"), [("test_resnet", {"hidden": 24}), ("test_vit", {"pooling": "cls"}), ("sista_compact", {})])
+@pytest.mark.parametrize(
+    ("image", "options"),
+    [("test_resnet", {"hidden": 24}), ("test_vit", {"pooling": "cls"}), ("test_vit", {"patch_block": 0}), ("sista_compact", {})],
+)
 def test_every_kind_of_encoder_in_every_format(
     image: str, options: dict, corpus_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

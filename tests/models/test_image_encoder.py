@@ -1,5 +1,7 @@
 """Every image encoder keeps one contract."""
 
+import copy
+
 import pytest
 import torch
 
@@ -48,6 +50,63 @@ def test_patch_stride_picks_the_stage() -> None:
     coarse = ImageEncoder("test_resnet", image_size=64, patch_stride=16)
     fine = ImageEncoder("test_resnet", image_size=64, patch_stride=8)
     assert (coarse.grid, fine.grid) == ((4, 4), (8, 8))
+
+
+@pytest.mark.parametrize("name", ["sista_vit", "test_vit"])
+def test_patch_block_picks_the_block_and_nothing_else(name: str) -> None:
+    torch.manual_seed(0)
+    last = ImageEncoder(name, image_size=96).eval()
+    blocks = len(last.model.blocks)
+    images = torch.randn(2, 1, 96, 96)
+    expected = last.model.forward_intermediates(images, norm=True)[1]
+    for block in (1, blocks - 1, blocks):
+        encoder = ImageEncoder(**{**last.describe(), "patch_block": block}).eval()
+        encoder.load_state_dict(last.state_dict())
+        features = encoder(images)
+        assert torch.equal(features.patches, expected[block - 1].flatten(2).transpose(1, 2))
+        assert torch.equal(features.pooled, last(images).pooled)
+        assert torch.equal(encoder.pyramid(images)[0], last.pyramid(images)[0])
+        assert ImageEncoder(**encoder.describe()).patch_block == block
+
+
+@pytest.mark.parametrize(("name", "options"), [("sista_vit", {}), ("test_vit", {}), ("test_vit", {"dynamic_img_size": True})])
+def test_patches_of_the_stem_know_nothing_from_elsewhere(name: str, options: dict[str, bool]) -> None:
+    """A bright spot in the top right reaches every patch of block 1, and of the stem only those beside it."""
+    torch.manual_seed(0)
+    stem = ImageEncoder(name, image_size=96, patch_block=0, options=options).eval()
+    first = ImageEncoder(name, image_size=96, patch_block=1, options=options).eval()
+    first.load_state_dict(stem.state_dict())
+    dark = torch.zeros(1, 1, 96, 96)
+    spot = dark.clone()
+    spot[..., 2:14, 82:94] = 5.0
+    reached = [(one(spot).patches - one(dark).patches)[0].abs().amax(dim=-1).view(one.grid) > 0 for one in (stem, first)]
+    assert reached[0][:2, -2:].any()
+    assert reached[0].sum() <= 4
+    assert reached[1].all()
+    assert torch.equal(stem(spot).pooled, first(spot).pooled)
+    assert torch.equal(stem.pyramid(spot)[0], first.pyramid(spot)[0])
+    copy.deepcopy(stem.train())  # nothing of a pass is kept
+    assert ImageEncoder(**stem.describe()).patch_block == 0
+
+
+def test_the_stem_is_trained_by_its_patches() -> None:
+    encoder = ImageEncoder("sista_vit", image_size=96, patch_block=0)
+    encoder(torch.randn(2, 1, 96, 96)).patches.square().sum().backward()
+    trained = {name.split(".")[1] for name, weight in encoder.named_parameters() if weight.grad is not None and weight.grad.any()}
+    assert trained == {"patch_embed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "reason"),
+    [
+        ("sista_vit", 7, r"has 6 blocks, counted from 1 \(0: its patch embedding\)"),
+        ("sista_vit", -1, r"has 6 blocks, counted from 1 \(0: its patch embedding\)"),
+        ("sista_compact", 1, "is no plain vision transformer; it has patch_stride"),
+    ],
+)
+def test_a_block_that_is_not_there(name: str, block: int, reason: str) -> None:
+    with pytest.raises(SistaError, match=f"patch_block {block}: image encoder '{name}' {reason}"):
+        ImageEncoder(name, image_size=96, patch_block=block)
 
 
 def test_compact_takes_other_sizes() -> None:

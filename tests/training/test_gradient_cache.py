@@ -19,6 +19,7 @@ from sista.training.settings import ModelSettings
 from tests.training.shared import MODEL, assert_equal, gradients, make_fit
 
 DROPOUT = replace(MODEL, dropout=0.3)
+STEM = replace(MODEL, image_encoder="sista_vit", patch_block=0)
 NORMS = replace(MODEL, image_encoder="sista_compact", hidden=16)  # batch norms in the image encoder and in the projections
 
 
@@ -46,7 +47,7 @@ def test_a_chunk_of_the_whole_batch_is_the_whole_batch(corpus_path: Path) -> Non
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("model", [DROPOUT, NORMS], ids=["dropout", "batch norm"])
+@pytest.mark.parametrize("model", [DROPOUT, NORMS, STEM], ids=["dropout", "batch norm", "patches of the stem"])
 def test_the_second_encoding_is_the_first(corpus_path: Path, model: ModelSettings, request: pytest.FixtureRequest) -> None:
     corpus = Corpus.open(corpus_path)
     cached = make_fit(corpus, "sista", model, chunk=5)

@@ -14,6 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import sista
+from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 from sista.methods.clip import Clip
@@ -221,6 +223,29 @@ def test_other_encoders_and_methods(corpus_path: Path, tmp_path: Path, image_enc
         run=RunSettings(progress=False, precision="bf16"),
     )
     assert summary["last"]["loss"] > 0
+
+
+@pytest.mark.parametrize("block", [0, 1])
+def test_words_may_look_at_the_patches_of_an_earlier_block(corpus_path: Path, tmp_path: Path, block: int) -> None:
+    """The run's checkpoint knows which: maps and zero-shot answers are of the same patches."""
+    pretrain(
+        corpus_path,
+        tmp_path / "run",
+        model=ModelSettings(image_encoder="sista_vit", dim=16, patch_block=block),
+        optimizer=OptimizerSettings(epochs=1, batch_size=24),
+        run=RunSettings(progress=False),
+    )
+    model = sista.load(tmp_path / "run", device="cpu", precision="fp32")
+    films = eval_view(Corpus.open(corpus_path).films([0, 1]), model.image_size)
+    image = model.encoder.image
+    assert image.patch_block == block
+    with torch.inference_mode():
+        expected = (
+            image.model.patch_embed(films) if block == 0 else image.model.forward_intermediates(films, indices=[0])[1][0].flatten(2).mT
+        )
+        found = model.encoder.encode_images(films)[1]
+        assert torch.allclose(found, model.encoder.patch_head(expected), atol=1e-5)
+    assert model.patch_map(films, ["right pleural effusion"] * 2).shape == (2, *image.grid)
 
 
 def test_a_checkpoint_cut_short_is_told_with_the_remedy(corpus_path: Path, tmp_path: Path) -> None:

@@ -76,9 +76,9 @@ def weights_hash(encoder: ImageEncoder) -> str:
     return digest.hexdigest()[:16]
 
 
-def _make(name: str, image_size: int, patch_stride: int, pretrained: bool = False, options: dict[str, Any] | None = None) -> ImageEncoder:
+def _make(name: str, image_size: int, patch_stride: int, pretrained: bool = False, **described: Any) -> ImageEncoder:
     try:
-        return ImageEncoder(name, image_size=image_size, patch_stride=patch_stride, pretrained=pretrained, options=options)
+        return ImageEncoder(name, image_size=image_size, patch_stride=patch_stride, pretrained=pretrained, **described)
     except AssertionError as error:  # timm's own check of the film's size
         raise SistaError(f"{name!r} takes no films of {image_size} px ({error}); choose a multiple of its patch size") from error
 
@@ -87,7 +87,7 @@ def _resized(encoder: ImageEncoder, image_size: int | None) -> ImageEncoder:
     """The same weights for films of another size."""
     if image_size is None or image_size == encoder.image_size:
         return encoder
-    other = _make(encoder.name, image_size, encoder.patch_stride, options=encoder.options)
+    other = _make(**{**encoder.describe(), "image_size": image_size})
     load_foreign(other, encoder.model.state_dict(), least=1.0, layout=OWN, source="the run")
     return other
 

@@ -26,15 +26,25 @@ class ImageEncoder(nn.Module):
     """A timm model by name, on one-channel films normalised by 0.5 and 0.25. `pretrained` weights of timm's are made to expect those.
 
     `patch_stride` picks the patches of a hierarchical model: the deepest stage whose stride does not exceed it (16: the third stage of a
-    ResNet, as MGCA). A plain vision transformer has its tokens.
+    ResNet, as MGCA). A plain vision transformer has its tokens: those of its last block, or as they leave block `patch_block`, counted
+    from 1, normalised by its last layer norm if it has one; 0: as they leave the patch embedding (a convolutional stem, or one linear
+    map), before attention has brought anything to them from elsewhere. The pooled vector and the pyramid are of the last block either way.
     `width` is the size of the pooled vector, `patch_width` that of a patch, `grid` the patches' (rows, columns) at `image_size`.
     """
 
     def __init__(
-        self, name: str, *, image_size: int, pretrained: bool = False, patch_stride: int = 16, options: dict[str, Any] | None = None
+        self,
+        name: str,
+        *,
+        image_size: int,
+        pretrained: bool = False,
+        patch_stride: int = 16,
+        patch_block: int | None = None,
+        options: dict[str, Any] | None = None,
     ):
         super().__init__()
-        self.name, self.image_size, self.patch_stride, self.options = name, image_size, patch_stride, dict(options or {})
+        self.name, self.image_size, self.options = name, image_size, dict(options or {})
+        self.patch_stride, self.patch_block = patch_stride, patch_block
         self.model = _create(name, image_size, pretrained, self.options)
         if not torch.cuda.is_available():  # on CPUs plain products beat the fused kernel (benchmarks/attention.py)
             fuse_attention(self.model, False)
@@ -42,9 +52,22 @@ class ImageEncoder(nn.Module):
             raise SistaError(
                 f"image encoder {name!r} does not expose intermediate features in timm; choose a ResNet, ConvNeXt, ViT or Swin"
             )
+        self._embedded: Tensor | None = None  # held within `_through` alone
         strides = [info["reduction"] for info in self.model.feature_info]
         self.plain = len(strides) > 1 and len(set(strides)) == 1  # a plain transformer: every block on the same grid
-        self.stage = len(strides) - 1 if self.plain else max((i for i, s in enumerate(strides) if s <= patch_stride), default=0)
+        if patch_block is not None and not (self.plain and 0 <= patch_block <= len(strides)):
+            what = (
+                f"has {len(strides)} blocks, counted from 1 (0: its patch embedding)"
+                if self.plain
+                else "is no plain vision transformer; it has patch_stride"
+            )
+            raise SistaError(f"patch_block {patch_block}: image encoder {name!r} {what}")
+        if self.plain:
+            self.stage = (patch_block or len(strides)) - 1
+            if patch_block == 0:
+                self.model.patch_embed.register_forward_hook(self._keep_embedded)
+        else:
+            self.stage = max((i for i, s in enumerate(strides) if s <= patch_stride), default=0)
         self.patch_width: int = self.model.feature_info[self.stage]["num_chs"]
         try:
             self.width, self.grid = self._probe()
@@ -58,17 +81,26 @@ class ImageEncoder(nn.Module):
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            final, maps = self.model.forward_intermediates(torch.zeros(1, 1, self.image_size, self.image_size), indices=[self.stage])
+            final, maps, _ = self._through(torch.zeros(1, 1, self.image_size, self.image_size), [self.stage])
             width = self.model.forward_head(final, pre_logits=True).shape[1]
         self.model.train(training)
         return width, (maps[0].shape[2], maps[0].shape[3])
 
+    def _keep_embedded(self, _: nn.Module, __: Any, tokens: Tensor) -> None:
+        self._embedded = tokens
+
+    def _through(self, images: Tensor, indices: list[int], **keywords: Any) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """timm's last features and maps of `indices`, and with patch_block 0 what left the patch embedding: [B,P,C] or [B,h,w,C]."""
+        final, maps = self.model.forward_intermediates(images, indices=indices, **keywords)
+        embedded, self._embedded = self._embedded, None
+        return final, maps, embedded
+
     def forward(self, images: Float[Tensor, "b 1 h w"]) -> ImageFeatures:
         """Pooled vector and patches of a batch of normalised films."""
-        final, maps = self.model.forward_intermediates(images, indices=[self.stage], **({"norm": True} if self.plain else {}))
-        chosen = maps[0]
+        final, (chosen,), embedded = self._through(images, [self.stage], **({"norm": True} if self.plain else {}))
         grid = (chosen.shape[2], chosen.shape[3])
-        return ImageFeatures(self.model.forward_head(final, pre_logits=True), chosen.flatten(2).transpose(1, 2), grid)
+        patches = chosen.flatten(2).transpose(1, 2) if embedded is None else embedded.flatten(1, -2)
+        return ImageFeatures(self.model.forward_head(final, pre_logits=True), patches, grid)
 
     def pooled(self, images: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c"]:
         """The pooled vector alone, which is what a linear probe reads."""
@@ -76,8 +108,8 @@ class ImageEncoder(nn.Module):
 
     def pyramid(self, images: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Maps from fine to coarse, one a stage; a plain transformer gives its last grid only."""
-        indices = [self.stage] if self.plain else list(range(len(self.model.feature_info)))
-        return self.model.forward_intermediates(images, indices=indices)[1]
+        stages = len(self.model.feature_info)
+        return self._through(images, [stages - 1] if self.plain else list(range(stages)))[1]
 
     def checkpoint_activations(self) -> None:
         """Compute the activations within blocks again in the backward pass instead of keeping them. `SistaError` where timm cannot."""
@@ -90,7 +122,8 @@ class ImageEncoder(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """What `ImageEncoder(**...)` needs to make the same architecture again."""
-        return {"name": self.name, "image_size": self.image_size, "patch_stride": self.patch_stride, "options": self.options}
+        made = {"name": self.name, "image_size": self.image_size, "patch_stride": self.patch_stride, "options": self.options}
+        return made if self.patch_block is None else {**made, "patch_block": self.patch_block}
 
 
 def fuse_attention(model: nn.Module, fused: bool) -> None:

@@ -120,7 +120,13 @@ def pretrain(
 
 def make_encoder(corpus: Corpus, model: ModelSettings, image_size: int) -> DualEncoder:
     """The dual encoder of `model` for a corpus' tokenizer, with fresh, timm's or transformers' weights."""
-    image = ImageEncoder(model.image_encoder, image_size=image_size, pretrained=model.pretrained, patch_stride=model.patch_stride)
+    image = ImageEncoder(
+        model.image_encoder,
+        image_size=image_size,
+        pretrained=model.pretrained,
+        patch_stride=model.patch_stride,
+        patch_block=model.patch_block,
+    )
     text = TextEncoder(model.text_encoder, vocabulary=len(corpus.tokenizer), pooling=model.text_pooling, dropout=model.dropout)
     if model.text_encoder not in SIZES:
         corpus.require_tokenizer(model.text_encoder)

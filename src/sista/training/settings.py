@@ -17,6 +17,8 @@ class ModelSettings:
         image_size: side of the square that the image encoder sees, in pixels; by default the corpus' film size.
         pretrained: load timm's weights for the image encoder.
         patch_stride: pixels a patch of a hierarchical image encoder may span (16: a ResNet's third stage).
+        patch_block: of a plain vision transformer, the block whose tokens are the patches that words look at, counted from 1; 0: its
+            patch embedding, before attention brings to every patch what any other shows (docs/evidence.md). By default the last.
         text_pooling: `mean` over word pieces, or `cls`.
         dim: size of the shared space.
         hidden: width inside the projections (2048 as MGCA); 0 makes them linear.
@@ -29,6 +31,7 @@ class ModelSettings:
     image_size: int | None = None
     pretrained: bool = False
     patch_stride: int = 16
+    patch_block: int | None = None
     text_pooling: str = "mean"
     dim: int = 128
     hidden: int = 0

@@ -58,6 +58,15 @@ def test_a_method_may_have_a_corpus_and_a_precision_of_its_own(tmp_path: Path) -
     assert {job.arguments["data"] for job in jobs if job.verb == "probe"} == {folders[160]}
 
 
+def test_a_methods_model_goes_over_its_encoders(tmp_path: Path) -> None:
+    encoders = {"vit": {"model": {"image_encoder": "sista_vit", "dim": 64}}}
+    methods = {"clip": {}, "clip, wide": {"method": "clip", "model": {"dim": 256, "hidden": 512}}}
+    jobs = jobs_of(read_grid(write(tmp_path, encoders=encoders, methods=methods)), tmp_path / "out")
+    models = {job.key[2]: job.arguments["model"] for job in jobs if job.verb == "pretrain"}
+    assert models["clip"] == encoders["vit"]["model"]
+    assert models["clip, wide"] == {"image_encoder": "sista_vit", "dim": 256, "hidden": 512}
+
+
 def test_methods_may_be_named_as_a_table_wants_them(tmp_path: Path) -> None:
     """Folders have plain names, and each job arguments of its own, also where names differ behind a dot."""
     methods = {f"top {share} %, {share / 2:g}": {"method": "sista", "settings": {"negative_share": share / 100}} for share in (0.1, 0.2)}

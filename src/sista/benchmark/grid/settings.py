@@ -30,7 +30,7 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 OF_PRETRAIN = ("data", "settings", "teacher", "model", "optimizer", "augment", "run")
 OF_ENCODERS = ("model", "optimizer")
-OF_METHODS = ("method", "settings", "teacher", "optimizer", "run", "data", "trials", "reference", "over")
+OF_METHODS = ("method", "settings", "teacher", "model", "optimizer", "run", "data", "trials", "reference", "over")
 GROUPS = ("model", "settings", "optimizer", "augment", "run")  # of these keys, those that hold settings by name
 OF_TRIALS = ("method", "settings", "teacher", "optimizer")
 OF_TUNING = ("seeds", "pretrain", "task")
@@ -44,8 +44,8 @@ class Grid:
 
     name: of the whole. about: what it is for, in a sentence or two, for the page. corpora: name -> an archive and the arguments of its
     build, or `path: DIR`. pretrain: arguments of `sista pretrain` that all runs share; its `data` names a corpus. encoders: name -> `model`
-    and `optimizer` settings. methods: name -> method, settings, teacher, optimizer, run, and `data` where it learns from another corpus
-    than the rest; with `reference: true` a floor or ceiling, which is never called the best; with `over: NAME` its gains are stated
+    and `optimizer` settings. methods: name -> method, settings, teacher, model, optimizer, run, and `data` where it learns from another
+    corpus than the rest; with `reference: true` a floor or ceiling, which is never called the best; with `over: NAME` its gains are stated
     over that method instead of the baseline. baseline: the method over which the gains of the others are stated. tasks: name -> `task`
     (by default the name itself), `data` (a corpus), arguments of the command, and `metrics`, those of the main table. seeds: of the
     weights, the order of the pairs, augmentation, and of the heads. tune: seeds, `pretrain` (changes to the shared arguments), and

@@ -1,0 +1,140 @@
+"""What a patch knows of findings that it shows, and of findings that lie elsewhere on the film, block by block.
+
+    python benchmarks/patch_reach.py --model RUN [RUN ...] --data LABELLED --out results/phantom-v1/patch_reach.json
+
+A finding's patches are those of which its regions cover at least a quarter; those away from it have none of the regions within two patches.
+From every film with the finding one patch is drawn from either, and from films without it patches of the same places. A linear classifier
+reads each of these patches alone, as the image encoder gives it (in front of the projection), is fitted on the train split, and told apart
+on the valid split: AUROC on the finding, and away from it. Away, 0.5 says that a patch knows of nothing but what is near; what findings
+have to do with each other on a film is in there, too, so that an untrained encoder and a convolutional one are to be read beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import facts, table, write
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch.nn.functional import adaptive_avg_pool2d
+
+from sista.corpus.augmentation import eval_view
+from sista.corpus.corpus import Corpus
+from sista.inference.regions import region_area
+from sista.models.checkpoint import load_pretrained
+from sista.models.image_encoder import ImageEncoder
+
+Cover = dict[str, tuple[np.ndarray, np.ndarray]]  # finding -> (on, away), boolean [N,P]
+COVERED = 0.25
+NEAR = 2
+SETS = ("on", "away")
+LEAST = 30  # films with a finding that lies in some place, in either split
+
+
+@torch.inference_mode()
+def patches_of(encoder: ImageEncoder, corpus: Corpus, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Patches [N,P,C] of films by name: of a plain transformer those of its stem and of each block, else the encoder's own."""
+    held: dict[str, list[torch.Tensor]] = {}
+    for start in range(0, len(rows), 64):
+        films = eval_view(corpus.films(rows[start : start + 64]), encoder.image_size)
+        if encoder.plain:
+            tokens = encoder.model.patch_embed(films)
+            held.setdefault("the stem", []).append(tokens)
+            for number, one in enumerate(encoder.model.forward_intermediates(films, norm=True)[1], 1):
+                held.setdefault(f"block {number}", []).append(one.flatten(2).transpose(1, 2))
+        else:
+            held.setdefault("its own", []).append(encoder(films).patches)
+    return {name: torch.cat(parts).numpy() for name, parts in held.items()}
+
+
+def cover(corpus: Corpus, rows: np.ndarray, grid: tuple[int, int]) -> Cover:
+    """finding -> (on, away), boolean [N,P] over `rows`."""
+    found: dict[str, np.ndarray] = {}
+    for number, row in enumerate(rows):
+        for region in corpus.regions(int(row)):
+            area = torch.from_numpy(region_area(region, corpus.size).astype(np.float32))[None]
+            share = adaptive_avg_pool2d(area, grid)[0].numpy()
+            held = found.setdefault(region.finding.split("/")[0], np.zeros((len(rows), *grid), dtype=np.float32))
+            held[number] = np.maximum(held[number], share)
+    return {name: (_flat(share >= COVERED), _away(share)) for name, share in found.items()}
+
+
+def _away(share: np.ndarray) -> np.ndarray:
+    touched = torch.from_numpy((share > 0).astype(np.float32))[:, None]
+    near = torch.nn.functional.max_pool2d(touched, 2 * NEAR + 1, stride=1, padding=NEAR)[:, 0].numpy() > 0
+    return _flat(~near & (share > 0).any(axis=(1, 2), keepdims=True))
+
+
+def _flat(grid: np.ndarray) -> np.ndarray:
+    return grid.reshape(len(grid), -1)
+
+
+def drawn(where: np.ndarray, without: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(film, patch, truth): one patch of each film that has some in `where` [N,P], and of each film of `without` one of the same places."""
+    films = np.flatnonzero(where.any(axis=1))
+    places = np.array([random.choice(np.flatnonzero(where[film])) for film in films], dtype=np.int64)
+    truth = np.repeat([1, 0], [len(films), len(without)])
+    others = random.choice(places, size=len(without)) if len(places) else places
+    return np.concatenate([films, without]), np.concatenate([places, others]), truth
+
+
+def reach(
+    vectors: dict[str, np.ndarray], covers: dict[str, Cover], labels: dict[str, np.ndarray], names: Sequence[str], seed: int
+) -> dict[str, dict[str, float]]:
+    """finding -> AUROC on it and away from it, on the valid split; each argument by split."""
+    found: dict[str, dict[str, float]] = {}
+    for finding in sorted(covers["valid"]):
+        of_finding = {}
+        for which, name in enumerate(SETS):
+            random = np.random.default_rng(seed)
+            sets = {
+                split: drawn(covers[split][finding][which], np.flatnonzero(labels[split][:, names.index(finding)] == 0), random)
+                for split in ("train", "valid")
+            }
+            if min((truth == 1).sum() for _, _, truth in sets.values()) < LEAST:
+                continue
+            x = {split: vectors[split][film, place] for split, (film, place, _) in sets.items()}
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced"))
+            model.fit(x["train"], sets["train"][2])
+            of_finding[name] = float(roc_auc_score(sets["valid"][2], model.decision_function(x["valid"])))
+        if len(of_finding) == len(SETS):
+            found[finding] = of_finding
+    return found
+
+
+def main() -> None:
+    """Read the arguments, print a table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, nargs="+", required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    corpus = Corpus.open(given.data)
+    rows = {split: corpus.rows(split) for split in ("train", "valid")}
+    result = {**facts(torch.device("cpu")), "corpus": corpus.fingerprint, "films": {split: len(some) for split, some in rows.items()}}
+    labels = {split: corpus.labels(some) for split, some in rows.items()}
+    runs: dict[str, dict[str, Any]] = {}
+    shown = {}
+    for run in given.model:
+        encoder = load_pretrained(run).encoder.image
+        covers = {split: cover(corpus, some, encoder.grid) for split, some in rows.items()}
+        vectors = {split: patches_of(encoder, corpus, some) for split, some in rows.items()}
+        for block in vectors["train"]:
+            found = reach({split: held[block] for split, held in vectors.items()}, covers, labels, corpus.label_names, given.seed)
+            means = {which: float(np.mean([one[which] for one in found.values()])) for which in SETS}
+            runs.setdefault(run.name, {})[block] = {**means, "per_finding": found}
+            shown[f"{run.name}, {block}"] = [len(found), *(f"{mean:.3f}" for mean in means.values())]
+    table("patches of", ["findings", "AUROC on the finding", "away from it"], shown)
+    write(given.out, {**result, "runs": runs})
+
+
+if __name__ == "__main__":
+    main()
