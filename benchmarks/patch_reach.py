@@ -2,11 +2,12 @@
 
     python benchmarks/patch_reach.py --model RUN [RUN ...] --data LABELLED --out results/phantom-v1/patch_reach.json
 
-A finding's patches are those of which its regions cover at least a quarter; those away from it have none of the regions within two patches.
-From every film with the finding one patch is drawn from either, and from films without it patches of the same places. A linear classifier
-reads each of these patches alone, as the image encoder gives it (in front of the projection), is fitted on the train split, and told apart
-on the valid split: AUROC on the finding, and away from it. Away, 0.5 says that a patch knows of nothing but what is near; what findings
-have to do with each other on a film is in there, too, so that an untrained encoder and a convolutional one are to be read beside it.
+A finding's patches are those of which its regions cover at least a quarter; those away from it have none of the regions within a quarter
+of the film's side. From every film with the finding one patch is drawn from either, and from films without it patches of the same places. A
+linear classifier reads each of these patches alone, as the image encoder gives it (in front of the projection), is fitted on the train
+split, and told apart on the valid split: AUROC on the finding, and away from it. Away, 0.5 says that a patch knows of nothing but what is
+near; what findings have to do with each other on a film is in there, too, so that an untrained encoder and a convolutional one are to be
+read beside it.
 """
 
 from __future__ import annotations
@@ -33,9 +34,8 @@ from sista.models.image_encoder import ImageEncoder
 
 Cover = dict[str, tuple[np.ndarray, np.ndarray]]  # finding -> (on, away), boolean [N,P]
 COVERED = 0.25
-NEAR = 2
+NEAR = 0.25
 SETS = ("on", "away")
-LEAST = 30  # films with a finding that lies in some place, in either split
 
 
 @torch.inference_mode()
@@ -68,7 +68,8 @@ def cover(corpus: Corpus, rows: np.ndarray, grid: tuple[int, int]) -> Cover:
 
 def _away(share: np.ndarray) -> np.ndarray:
     touched = torch.from_numpy((share > 0).astype(np.float32))[:, None]
-    near = torch.nn.functional.max_pool2d(touched, 2 * NEAR + 1, stride=1, padding=NEAR)[:, 0].numpy() > 0
+    steps = round(NEAR * share.shape[-1])
+    near = torch.nn.functional.max_pool2d(touched, 2 * steps + 1, stride=1, padding=steps)[:, 0].numpy() > 0
     return _flat(~near & (share > 0).any(axis=(1, 2), keepdims=True))
 
 
@@ -86,9 +87,9 @@ def drawn(where: np.ndarray, without: np.ndarray, random: np.random.Generator) -
 
 
 def reach(
-    vectors: dict[str, np.ndarray], covers: dict[str, Cover], labels: dict[str, np.ndarray], names: Sequence[str], seed: int
+    vectors: dict[str, np.ndarray], covers: dict[str, Cover], labels: dict[str, np.ndarray], names: Sequence[str], seed: int, least: int
 ) -> dict[str, dict[str, float]]:
-    """finding -> AUROC on it and away from it, on the valid split; each argument by split."""
+    """finding -> AUROC on it and away from it, on the valid split; vectors, covers and labels by split. least: films with such patches."""
     found: dict[str, dict[str, float]] = {}
     for finding in sorted(covers["valid"]):
         of_finding = {}
@@ -98,7 +99,7 @@ def reach(
                 split: drawn(covers[split][finding][which], np.flatnonzero(labels[split][:, names.index(finding)] == 0), random)
                 for split in ("train", "valid")
             }
-            if min((truth == 1).sum() for _, _, truth in sets.values()) < LEAST:
+            if min((truth == 1).sum() for _, _, truth in sets.values()) < least:
                 continue
             x = {split: vectors[split][film, place] for split, (film, place, _) in sets.items()}
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced"))
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, nargs="+", required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--least", type=int, default=30, help="films that a finding has patches on and away from it in, in either split")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     corpus = Corpus.open(given.data)
@@ -128,7 +130,9 @@ def main() -> None:
         covers = {split: cover(corpus, some, encoder.grid) for split, some in rows.items()}
         vectors = {split: patches_of(encoder, corpus, some) for split, some in rows.items()}
         for block in vectors["train"]:
-            found = reach({split: held[block] for split, held in vectors.items()}, covers, labels, corpus.label_names, given.seed)
+            found = reach(
+                {split: held[block] for split, held in vectors.items()}, covers, labels, corpus.label_names, given.seed, given.least
+            )
             means = {which: float(np.mean([one[which] for one in found.values()])) for which in SETS}
             runs.setdefault(run.name, {})[block] = {**means, "per_finding": found}
             shown[f"{run.name}, {block}"] = [len(found), *(f"{mean:.3f}" for mean in means.values())]

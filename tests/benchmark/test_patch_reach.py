@@ -1,0 +1,82 @@
+"""What a patch knows of findings on it and elsewhere: of the stem of a transformer nothing, of its blocks something."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sista.archives.build import build
+from sista.archives.phantom import Phantom
+from sista.training.pretrain import pretrain
+from sista.training.settings import ModelSettings, OptimizerSettings, RunSettings
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+from patch_reach import _away, drawn, reach  # noqa: E402
+
+
+def test_away_is_a_quarter_of_the_side_from_any_region() -> None:
+    share = np.zeros((2, 8, 8), dtype=np.float32)
+    share[0, 0, 0] = 0.01
+    away = _away(share).reshape(2, 8, 8)
+    assert not away[0, :3, :3].any()
+    assert away[0].sum() == 64 - 9
+    assert not away[1].any()  # a film without the finding has no place away from it
+
+
+def test_patches_of_films_without_it_are_of_the_same_places() -> None:
+    where = np.zeros((4, 9), dtype=bool)
+    where[0, 2] = where[1, 7] = True
+    film, place, truth = drawn(where, np.array([2, 3]), np.random.default_rng(0))
+    assert list(film) == [0, 1, 2, 3]
+    assert list(truth) == [1, 1, 0, 0]
+    assert list(place[:2]) == [2, 7]
+    assert set(place[2:]) <= {2, 7}
+
+
+def test_knowledge_that_is_planted_is_found_where_it_is() -> None:
+    """Of 400 films half have the finding at patch 0: patch 0 tells it, patch 8 only where it was told."""
+    random = np.random.default_rng(0)
+    has = np.arange(400) % 2 == 0
+    on = np.zeros((400, 9), dtype=bool)
+    away = on.copy()
+    on[has, 0], away[has, 8] = True, True
+    for told in (False, True):
+        vectors = random.normal(size=(400, 9, 4)).astype(np.float32)
+        vectors[has, 0] += 2
+        if told:
+            vectors[has, 8] += 2
+        inputs = [dict.fromkeys(("train", "valid"), value) for value in (vectors, {"mass": (on, away)}, has[:, None].astype(float))]
+        found = reach(*inputs, ["mass"], seed=0, least=10)["mass"]
+        assert found["on"] > 0.95
+        assert found["away"] > 0.95 if told else found["away"] < 0.65
+
+
+@pytest.mark.slow
+def test_script(tmp_path: Path) -> None:
+    corpus, run, out = tmp_path / "corpus", tmp_path / "run", tmp_path / "out.json"
+    build(Phantom(300, size=64), corpus, workers=1, progress=False, fractions=(0.6, 0.4, 0.0), teachers=["tfidf"])
+    settings = OptimizerSettings(epochs=0, batch_size=32)
+    pretrain(corpus, run, model=ModelSettings(image_encoder="sista_vit"), optimizer=settings, run=RunSettings(progress=False))
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "patch_reach.py"),
+        "--model",
+        str(run),
+        "--data",
+        str(corpus),
+        "--out",
+        str(out),
+        "--least",
+        "5",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(out.read_text())["runs"]["run"]
+    assert list(found) == ["the stem", *(f"block {number}" for number in range(1, 7))]
+    assert all(0 <= one[which] <= 1 for one in found.values() for which in ("on", "away"))
+    assert torch.tensor([len(one["per_finding"]) for one in found.values()]).unique().numel() == 1
