@@ -60,9 +60,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(folder / "corpus", folder / "sista")
 
 
-def pretrained(corpus: Path, out: Path, method: str, **settings: Any) -> None:
+def pretrained(corpus: Path, out: Path, method: str, model: ModelSettings = ModelSettings(), **settings: Any) -> None:  # noqa: B008
     run = RunSettings(evaluate_every=0, device="cpu", progress=False)
-    pretrain(corpus, out, method, settings, model=ModelSettings(), optimizer=OptimizerSettings(epochs=1, batch_size=8), run=run)
+    pretrain(corpus, out, method, settings, model=model, optimizer=OptimizerSettings(epochs=1, batch_size=8), run=run)
 
 
 def test_a_run(finished: Finished, tmp_path: Path) -> None:
@@ -95,12 +95,21 @@ def test_patches_are_changed_within_and_not_after(finished: Finished) -> None:
     given = (torch.randn(4, 1, 64, 64), batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask)
     with torch.no_grad():
         before = encoder(*given)
-        with patches_of(encoder, lambda patches: patches.roll(1, dims=0)):
+        with patches_of(encoder, lambda _, patches: patches.roll(1, dims=0)):
             within = encoder(*given)
         after = encoder(*given)
     torch.testing.assert_close(within.patches, before.patches.roll(1, dims=0))
     torch.testing.assert_close(within.image, before.image)
     torch.testing.assert_close(after.patches, before.patches)
+
+
+def test_a_term_of_the_deepest_patches_is_asked_by_them(finished: Finished, tmp_path: Path) -> None:
+    """Their means and those of other films, too, and not the patches that the other term looks at."""
+    model = ModelSettings(image_encoder="sista_vit", patch_block=0)
+    pretrained(finished.corpus, tmp_path / "run", "sista", model, token_weight=0.0, within_weight=1.0, within_deepest=True)
+    found = controls(tmp_path / "run", finished.corpus)
+    assert found["terms"] == ["within"]
+    assert len({found["metrics"][f"within/{film}"] for film in ("right", "wrong", "mean")}) == 3
 
 
 def test_what_cannot_be_looked_at(finished: Finished, tmp_path: Path) -> None:

@@ -262,6 +262,36 @@ def test_projections_of_its_own_begin_as_none_and_leave_the_words_alone(batch: B
     assert turned.terms["within"].item() != pytest.approx(plain.terms["within"].item(), rel=1e-2)
 
 
+@pytest.mark.parametrize("block", [None, 0, 2])
+def test_within_the_report_words_may_look_at_the_deepest_patches(batch: Batch, block: int | None) -> None:
+    """MGCA's term of the last block's patches by a projection of their own, the term across films of those of `patch_block`."""
+    torch.manual_seed(0)
+    image = ImageEncoder("sista_vit", image_size=64, patch_block=block)
+    encoder = DualEncoder(image, TextEncoder("compact", vocabulary=2000, dropout=0.0), dim=16)
+    given = {"within_weight": 0.5, "within_projections": True, "within_deepest": True}
+    learner = make_method("sista", encoder, lambda share: 0.99, settings_of("sista", given)).train()
+    found, films = step(learner, batch), eval_view(batch.images, 64)
+    words = embed(learner, batch).words
+    with torch.no_grad():
+        last = image.model.forward_intermediates(films, norm=True)[1][-1].flatten(2).transpose(1, 2)
+        patches = learner.deepest_head(last)
+    total = 0.0
+    for i in range(12):
+        of_report, of_film = double(words[i][batch.word_mask[i]]), double(patches[i])
+        for ones, others in ((of_report, of_film), (of_film, of_report)):
+            views = np.stack([normalised(softmax(others @ one / 0.1) @ others) for one in ones])
+            total += cross_entropy(ones @ views.T / 0.1) / 2
+    assert found.terms["within"].item() == pytest.approx(total / 12, rel=1e-3)
+    found.terms["within"].backward(retain_graph=True)
+    assert encoder.patch_head.last.weight.grad is None  # nor do they move what the term across films reads
+    assert learner.deepest_head.last.weight.grad.any()
+    found.terms["token"].backward()
+    assert encoder.patch_head.last.weight.grad.any()
+    wrong = make_method("sista", encoder, lambda share: 0.99, settings_of("sista", {**given, "wrong_films": True})).train()
+    wrong.load_state_dict(learner.state_dict())
+    assert not torch.equal(step(wrong, batch).terms["within"], found.terms["within"])
+
+
 @pytest.mark.parametrize("projections", [False, True])
 def test_a_detached_within_report_term_trains_the_text_alone(batch: Batch, projections: bool) -> None:
     given = {"token_weight": 0.0, "instance_weight": 0.0, "within_weight": 1.0, "within_projections": projections}

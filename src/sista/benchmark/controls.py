@@ -26,6 +26,7 @@ from sista.models.precision import autocast, choose_device
 from sista.training.restored import restore
 
 FILMS = ("right", "wrong", "mean")
+PATCHES = ("patches", "deepest")  # of `Embeddings`
 LEAST_WORDS = 10  # occurrences from which a word type has a mean map worth the name
 
 
@@ -66,8 +67,8 @@ def controls(
     if len(rows) < 2 * size:
         raise SistaError(f"corpus {corpus.path} has {len(rows)} subjects in split {split!r}; two batches of {size} are needed")
     looks = _Looks(method, corpus, stated["teacher"], chosen, stated["precision"], rows[: len(rows) // size * size].reshape(-1, size))
-    mean, share = looks.mean_and_share()
-    losses = looks.losses(mean)
+    means, share = looks.means_and_share()
+    losses = looks.losses(means)
     rested = {name: values for name, values in losses.items() if _differ(values)}
     metrics: dict[str, Any] = {}
     for name, (right, wrong, average) in rested.items():
@@ -99,11 +100,12 @@ def one_of_each_subject(corpus: Corpus, rows: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def patches_of(encoder: DualEncoder, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Within it, what methods get from `encoder` has other patches [B,P,D] than the films'; all else stays."""
+def patches_of(encoder: DualEncoder, change: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
+    """Within it, what methods get from `encoder` has other `patches` [B,P,D], and `deepest` [B,Q,D] if any, than the films'."""
 
     def hook(_: torch.nn.Module, __: Any, found: Embeddings) -> Embeddings:
-        return replace(found, patches=change(found.patches))
+        deepest = None if found.deepest is None else change("deepest", found.deepest)
+        return replace(found, patches=change("patches", found.patches), deepest=deepest)
 
     handle = encoder.register_forward_hook(hook)
     try:
@@ -156,25 +158,28 @@ class _Looks:
             yield batch, images.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def mean_and_share(self) -> tuple[Tensor, float]:
-        """The mean patches [P,D] of all films, and `MapVariance.share_of_types` of the informative words."""
-        total, variance = torch.zeros(()), MapVariance()
+    def means_and_share(self) -> tuple[dict[str, Tensor], float]:
+        """The mean patches [P,D] of all films by name, and `MapVariance.share_of_types` of the informative words."""
+        totals, variance = dict[str, Tensor](), MapVariance()
         for batch, images in self.batches():
             with autocast(self.precision, self.device):
-                found = self.method.encoder(images, batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask)
-            patches = found.patches.float()
-            total = total.to(patches) + patches.mean(dim=0)
+                texts = (batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask)
+                found = self.method.encoder(images, *texts, self.method.deepest_head)
+            for name in PATCHES:
+                if (held := getattr(found, name)) is not None:
+                    totals[name] = totals.get(name, torch.zeros_like(held[0].float())) + held.float().mean(dim=0)
             told = batch.word_mask & (batch.word_weight > 0)
-            variance.add(batch.word_type[told], torch.einsum("bld,bpd->blp", found.words.float(), patches)[told])
-        return torch.nn.functional.normalize(total, dim=-1), variance.share_of_types()
+            variance.add(batch.word_type[told], torch.einsum("bld,bpd->blp", found.words.float(), found.patches.float())[told])
+        means = {name: torch.nn.functional.normalize(total, dim=-1) for name, total in totals.items()}
+        return means, variance.share_of_types()
 
     @torch.inference_mode()
-    def losses(self, mean: Tensor) -> dict[str, np.ndarray]:
+    def losses(self, means: dict[str, Tensor]) -> dict[str, np.ndarray]:
         """Each term [3 films, batches] of `StepResult.terms`; NaN where a batch lacks it."""
-        changes: dict[str, Callable[[Tensor], Tensor]] = {
-            "right": lambda patches: patches,
-            "wrong": lambda patches: patches.roll(1, dims=0),
-            "mean": lambda patches: mean.to(patches.dtype).expand_as(patches),
+        changes: dict[str, Callable[[str, Tensor], Tensor]] = {
+            "right": lambda _, patches: patches,
+            "wrong": lambda _, patches: patches.roll(1, dims=0),
+            "mean": lambda name, patches: means[name].to(patches.dtype).expand_as(patches),
         }
         found: dict[str, np.ndarray] = {}
         for number, (batch, images) in enumerate(self.batches()):

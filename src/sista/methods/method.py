@@ -34,6 +34,7 @@ class Method(nn.Module):
     teachers        those whose similarity of reports it can use; without any named, all
     above_zero      settings that must be more than 0, such as a temperature, which would turn a contrast round or divide by nothing
     not_below_zero  settings that may be 0, such as the weight of a term
+    deepest_head    a projection of the deepest stage's patches, where a method looks at those too
     """
 
     Settings: ClassVar[type] = type(None)
@@ -44,6 +45,7 @@ class Method(nn.Module):
     def __init__(self, encoder: DualEncoder, settings: Any) -> None:
         super().__init__()
         self.encoder, self.settings = encoder, settings
+        self.deepest_head: nn.Module | None = None
 
     def forward(self, batch: Batch, images: Tensor, generator: torch.Generator, statistics: bool = False) -> StepResult:
         """The loss of one batch; `images` are its augmented, normalised films. Statistics are computed on request only."""

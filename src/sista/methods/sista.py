@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from sista.corpus.batch import Batch
 from sista.methods.method import Cutoff, Method, StepResult, pair_statistics
 from sista.models.dual_encoder import DualEncoder
+from sista.models.projection import Projection
 from sista.objectives.instance_alignment import InstanceAlignment
 from sista.objectives.token_alignment import TokenAlignment
 from sista.objectives.token_attention import TokenAligner
@@ -54,6 +55,8 @@ class SistaSettings:
             makes of them need not be what the other token term, grounding and `sista ground` read.
         within_detached: of that term, no gradient goes to the patches: it tells the words of a report apart and trains the text alone.
             Neither of the two keeps the term across films whole (docs/evidence.md).
+        within_deepest: of that term, the patches are those of the image encoder's deepest stage or last block, by a linear projection of
+            their own; the other token term's stay those of `model.patch_stride` or `model.patch_block`.
         wrong_films: a control: the token terms see the patches of another study.
     """
 
@@ -84,6 +87,7 @@ class SistaSettings:
     within_weight: float = 0.0
     within_projections: bool = False
     within_detached: bool = False
+    within_deepest: bool = False
     wrong_films: bool = False
 
 
@@ -136,11 +140,13 @@ class Sista(Method):
             mask_repeats=False,
             mirror=1.0,
         )
+        if settings.within_deepest:
+            self.deepest_head = Projection(encoder.image.deepest_width, encoder.dim)
         self.within_heads = nn.ModuleList(_identity(encoder.dim) if settings.within_projections else nn.Identity() for _ in range(2))
 
     def forward(self, batch: Batch, images: Tensor, generator: torch.Generator, statistics: bool = False) -> StepResult:
         """The loss of one batch; with `statistics` also what the specification's section 6 wants logged."""
-        e = self.encoder(images, batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask)
+        e = self.encoder(images, batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask, self.deepest_head)
         instance, targets, similarity = self.instance(e.image, e.text, batch.teacher, batch.report_key)
         s, terms = self.settings, {"instance": instance}
         loss = s.instance_weight * instance
@@ -151,6 +157,8 @@ class Sista(Method):
             terms["token"], looks = self.token(*words, similarity, targets, generator, statistics, batch.report_type)
             loss, log = loss + s.token_weight * terms["token"], {**log, **looks}
         if s.within_weight:
+            if e.deepest is not None:
+                patches = e.deepest.roll(1, dims=0) if s.wrong_films else e.deepest
             looked_at = (e.words, patches.detach() if s.within_detached else patches)
             of_words, of_patches = (F.normalize(head(v).float(), dim=-1) for head, v in zip(self.within_heads, looked_at, strict=True))
             terms["within"] = self.within(of_words, of_patches, batch.word_mask, diagnose=False)[0] / 2

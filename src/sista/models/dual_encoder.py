@@ -41,8 +41,8 @@ class DualEncoder(nn.Module):
 
         Where a batch is shared among processes, `images` are this process's films and the vectors those of all films of the batch.
         """
-        vectors, patches = self.passage.films(self._encode_images, images)
-        return vectors, patches.flatten(1, 2), (patches.shape[1], patches.shape[2])
+        vectors, patches, grid, _ = self._films(images)
+        return vectors, patches, grid
 
     def encode_texts(
         self, pieces: Int[Tensor, "b t"], piece_mask: Bool[Tensor, "b t"], piece_word: Int[Tensor, "b t"], words: int
@@ -56,9 +56,14 @@ class DualEncoder(nn.Module):
         vectors, of_words = self.passage.texts(encode, pieces, piece_mask, piece_word)
         return vectors, of_words
 
-    def _encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.image(images)
-        return self.image_head(features.pooled), self.patch_head(features.patches).unflatten(1, features.grid)
+    def _films(self, images: Tensor, deepest_head: nn.Module | None = None) -> tuple[Tensor, Tensor, tuple[int, int], Tensor | None]:
+        def encode(images: Tensor) -> tuple[Tensor, ...]:
+            features = self.image(images)
+            found = self.image_head(features.pooled), self.patch_head(features.patches).unflatten(1, features.grid)
+            return found if deepest_head is None else (*found, deepest_head(features.deepest))
+
+        vectors, patches, *deepest = self.passage.films(encode, images)
+        return vectors, patches.flatten(1, 2), (patches.shape[1], patches.shape[2]), deepest[0] if deepest else None
 
     @contextmanager
     def passing(self, passage: Passage) -> Iterator[None]:
@@ -87,11 +92,15 @@ class DualEncoder(nn.Module):
         piece_mask: Bool[Tensor, "b t"],
         piece_word: Int[Tensor, "b t"],
         word_mask: Bool[Tensor, "b l"],
+        deepest_head: nn.Module | None = None,
     ) -> Embeddings:
-        """Embeddings of B film-report pairs."""
-        image, patches, grid = self.encode_images(images)
+        """Embeddings of B film-report pairs.
+
+        deepest_head: a projection of the deepest stage's patches [B,Q,F] to unit vectors [B,Q,D], which are then among them.
+        """
+        image, patches, grid, deepest = self._films(images, deepest_head)
         text, words = self.encode_texts(pieces, piece_mask, piece_word, word_mask.shape[1])
-        return Embeddings(image, patches, grid, text, words, word_mask)
+        return Embeddings(image, patches, grid, text, words, word_mask, deepest)
 
     def patch_mean(self, grid: tuple[int, int]) -> Float[Tensor, "p d"]:
         """The mean patch vector at each place of `grid` over training films (zeros until it was measured).

@@ -12,7 +12,8 @@ from torch import Tensor
 class Embeddings:
     """L2-normalised embeddings of B films and reports in the shared space of size D.
 
-    `patches` covers the grid row by row: P = grid[0] * grid[1], patch p lies in row p // grid[1], column p % grid[1].
+    `patches` covers the grid row by row: P = grid[0] * grid[1], patch p lies in row p // grid[1], column p % grid[1]. `deepest` has those
+    of the image encoder's deepest stage, where a method gives a projection for them.
     """
 
     image: Float[Tensor, "b d"]
@@ -21,3 +22,4 @@ class Embeddings:
     text: Float[Tensor, "b d"]
     words: Float[Tensor, "b l d"]
     word_mask: Bool[Tensor, "b l"]
+    deepest: Float[Tensor, "b q d"] | None = None

@@ -15,11 +15,12 @@ from sista.models.pixels import fold_pixels, one_channel
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """pooled [B,C]; patches [B,P,C'], row by row over `grid` = (rows, columns)."""
+    """pooled [B,C]; patches [B,P,C'], row by row over `grid` = (rows, columns); those of the deepest stage, or last block [B,Q,C'']."""
 
     pooled: Float[Tensor, "b c"]
     patches: Float[Tensor, "b p e"]
     grid: tuple[int, int]
+    deepest: Float[Tensor, "b q f"]
 
 
 class ImageEncoder(nn.Module):
@@ -29,7 +30,8 @@ class ImageEncoder(nn.Module):
     ResNet, as MGCA). A plain vision transformer has its tokens: those of its last block, or as they leave block `patch_block`, counted
     from 1, normalised by its last layer norm if it has one; 0: as they leave the patch embedding (a convolutional stem, or one linear
     map), before attention has brought anything to them from elsewhere. The pooled vector and the pyramid are of the last block either way.
-    `width` is the size of the pooled vector, `patch_width` that of a patch, `grid` the patches' (rows, columns) at `image_size`.
+    `width` is the size of the pooled vector, `patch_width` that of a patch, `deepest_width` that of one of the deepest stage, `grid` the
+    patches' (rows, columns) at `image_size`.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ImageEncoder(nn.Module):
         else:
             self.stage = max((i for i, s in enumerate(strides) if s <= patch_stride), default=0)
         self.patch_width: int = self.model.feature_info[self.stage]["num_chs"]
+        self.deepest_width: int = self.model.feature_info[-1]["num_chs"]
         try:
             self.width, self.grid = self._probe()
         except (AssertionError, RuntimeError) as error:
@@ -97,10 +100,13 @@ class ImageEncoder(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 1 h w"]) -> ImageFeatures:
         """Pooled vector and patches of a batch of normalised films."""
-        final, (chosen,), embedded = self._through(images, [self.stage], **({"norm": True} if self.plain else {}))
+        stages = sorted({self.stage, len(self.model.feature_info) - 1})
+        final, maps, embedded = self._through(images, stages, **({"norm": True} if self.plain else {}))
+        chosen = maps[0]
         grid = (chosen.shape[2], chosen.shape[3])
         patches = chosen.flatten(2).transpose(1, 2) if embedded is None else embedded.flatten(1, -2)
-        return ImageFeatures(self.model.forward_head(final, pre_logits=True), patches, grid)
+        deepest = maps[-1].flatten(2).transpose(1, 2)
+        return ImageFeatures(self.model.forward_head(final, pre_logits=True), patches, grid, deepest)
 
     def pooled(self, images: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c"]:
         """The pooled vector alone, which is what a linear probe reads."""
