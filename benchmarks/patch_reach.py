@@ -1,13 +1,14 @@
-"""What a patch knows of findings that it shows, and of findings that lie elsewhere on the film, block by block.
+"""What a patch knows of findings that it shows, and of findings that lie elsewhere on the film.
 
     python benchmarks/patch_reach.py --model RUN [RUN ...] --data LABELLED --out results/phantom-v1/patch_reach.json
 
 A finding's patches are those of which its regions cover at least a quarter; those away from it have none of the regions within a quarter
-of the film's side. From every film with the finding one patch is drawn from either, and from films without it patches of the same places. A
-linear classifier reads each of these patches alone, as the image encoder gives it (in front of the projection), is fitted on the train
-split, and told apart on the valid split: AUROC on the finding, and away from it. Away, 0.5 says that a patch knows of nothing but what is
-near; what findings have to do with each other on a film is in there, too, so that an untrained encoder and a convolutional one are to be
-read beside it.
+of the film's side. From every film with the finding one patch is drawn from either, and from films without it patches of the same places.
+A linear classifier reads each of these patches alone, as the image encoder gives it (in front of the projection), and its place; it is
+fitted on the train split, and told apart on the valid split: AUROC on the finding, and away from it, the mean of several draws, then of
+findings. Away, 0.5 says that a patch knows of nothing but what is near; what findings have to do with each other on a film is in there,
+too, so that an untrained encoder and a convolutional one are to be read beside it. Of a plain transformer the patches of its stem, its
+first and its last block are asked, of others those that words look at.
 """
 
 from __future__ import annotations
@@ -39,16 +40,17 @@ SETS = ("on", "away")
 
 
 @torch.inference_mode()
-def patches_of(encoder: ImageEncoder, corpus: Corpus, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Patches [N,P,C] of films by name: of a plain transformer those of its stem and of each block, else the encoder's own."""
+def vectors_of(encoder: ImageEncoder, corpus: Corpus, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Patches [N,P,C] of films by name: of a plain transformer those of its stem, first and last block, else the encoder's own."""
     held: dict[str, list[torch.Tensor]] = {}
     for start in range(0, len(rows), 64):
         films = eval_view(corpus.films(rows[start : start + 64]), encoder.image_size)
         if encoder.plain:
-            tokens = encoder.model.patch_embed(films)
-            held.setdefault("the stem", []).append(tokens)
-            for number, one in enumerate(encoder.model.forward_intermediates(films, norm=True)[1], 1):
-                held.setdefault(f"block {number}", []).append(one.flatten(2).transpose(1, 2))
+            last = len(encoder.model.feature_info)
+            maps = encoder.through(films, [0, last - 1], norm=True)[1]
+            held.setdefault("the stem", []).append(encoder.model.patch_embed(films).flatten(1, -2))
+            for name, one in zip(("block 1", f"block {last}"), maps, strict=True):
+                held.setdefault(name, []).append(one.flatten(2).transpose(1, 2))
         else:
             held.setdefault("its own", []).append(encoder(films).patches)
     return {name: torch.cat(parts).numpy() for name, parts in held.items()}
@@ -87,27 +89,39 @@ def drawn(where: np.ndarray, without: np.ndarray, random: np.random.Generator) -
 
 
 def reach(
-    vectors: dict[str, np.ndarray], covers: dict[str, Cover], labels: dict[str, np.ndarray], names: Sequence[str], seed: int, least: int
+    vectors: dict[str, np.ndarray], covers: dict[str, Cover], labels: dict[str, np.ndarray], names: Sequence[str], draws: int, least: int
 ) -> dict[str, dict[str, float]]:
-    """finding -> AUROC on it and away from it, on the valid split; vectors, covers and labels by split. least: films with such patches."""
+    """finding -> AUROC on it and away from it, on the valid split; vectors, covers and labels by split.
+
+    Findings are left out of which fewer than `least` films of a split have such patches, or lack it.
+    """
     found: dict[str, dict[str, float]] = {}
-    for finding in sorted(covers["valid"]):
-        of_finding = {}
-        for which, name in enumerate(SETS):
-            random = np.random.default_rng(seed)
-            sets = {
-                split: drawn(covers[split][finding][which], np.flatnonzero(labels[split][:, names.index(finding)] == 0), random)
-                for split in ("train", "valid")
-            }
-            if min((truth == 1).sum() for _, _, truth in sets.values()) < least:
-                continue
-            x = {split: vectors[split][film, place] for split, (film, place, _) in sets.items()}
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced"))
-            model.fit(x["train"], sets["train"][2])
-            of_finding[name] = float(roc_auc_score(sets["valid"][2], model.decision_function(x["valid"])))
-        if len(of_finding) == len(SETS):
-            found[finding] = of_finding
+    for finding in sorted(set(covers["train"]) & set(covers["valid"]) & set(names)):
+        without = {split: np.flatnonzero(held[:, names.index(finding)] == 0) for split, held in labels.items()}
+        where = {split: held[finding] for split, held in covers.items()}
+        if (
+            min(len(held) for held in without.values()) < least
+            or min(one.any(axis=1).sum() for both in where.values() for one in both) < least
+        ):
+            continue
+        found[finding] = {
+            name: float(np.mean([_auroc(vectors, {k: v[which] for k, v in where.items()}, without, draw) for draw in range(draws)]))
+            for which, name in enumerate(SETS)
+        }
     return found
+
+
+def _auroc(vectors: dict[str, np.ndarray], where: dict[str, np.ndarray], without: dict[str, np.ndarray], draw: int) -> float:
+    """Of one draw of patches."""
+    random = np.random.default_rng(draw)
+    sets = {}
+    for split in ("train", "valid"):
+        film, place, truth = drawn(where[split], without[split], random)
+        of_place = np.eye(where[split].shape[1], dtype=np.float32)[place]
+        sets[split] = np.concatenate([vectors[split][film, place], of_place], axis=1), truth
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced"))
+    model.fit(*sets["train"])
+    return float(roc_auc_score(sets["valid"][1], model.decision_function(sets["valid"][0])))
 
 
 def main() -> None:
@@ -117,7 +131,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--least", type=int, default=30, help="films that a finding has patches on and away from it in, in either split")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--draws", type=int, default=5, help="of a patch from each film")
     given = parser.parse_args()
     corpus = Corpus.open(given.data)
     rows = {split: corpus.rows(split) for split in ("train", "valid")}
@@ -128,13 +142,13 @@ def main() -> None:
     for run in given.model:
         encoder = load_pretrained(run).encoder.image
         covers = {split: cover(corpus, some, encoder.grid) for split, some in rows.items()}
-        vectors = {split: patches_of(encoder, corpus, some) for split, some in rows.items()}
+        vectors = {split: vectors_of(encoder, corpus, some) for split, some in rows.items()}
         for block in vectors["train"]:
             found = reach(
-                {split: held[block] for split, held in vectors.items()}, covers, labels, corpus.label_names, given.seed, given.least
+                {split: held[block] for split, held in vectors.items()}, covers, labels, corpus.label_names, given.draws, given.least
             )
             means = {which: float(np.mean([one[which] for one in found.values()])) for which in SETS}
-            runs.setdefault(run.name, {})[block] = {**means, "per_finding": found}
+            runs.setdefault(str(run), {})[block] = {**means, "per_finding": found}
             shown[f"{run.name}, {block}"] = [len(found), *(f"{mean:.3f}" for mean in means.values())]
     table("patches of", ["findings", "AUROC on the finding", "away from it"], shown)
     write(given.out, {**result, "runs": runs})

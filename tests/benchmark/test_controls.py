@@ -11,6 +11,7 @@ import torch
 
 from sista.archives.build import build
 from sista.archives.phantom import Phantom
+from sista.benchmark import controls as room
 from sista.benchmark.controls import MapVariance, controls, one_of_each_subject, patches_of
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
@@ -103,13 +104,21 @@ def test_patches_are_changed_within_and_not_after(finished: Finished) -> None:
     torch.testing.assert_close(after.patches, before.patches)
 
 
-def test_a_term_of_the_deepest_patches_is_asked_by_them(finished: Finished, tmp_path: Path) -> None:
-    """Their means and those of other films, too, and not the patches that the other term looks at."""
+def test_a_term_of_the_deepest_patches_is_asked_by_them(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their own means and those of other films, too, and not the patches that the other term looks at."""
     model = ModelSettings(image_encoder="sista_vit", patch_block=0)
     pretrained(finished.corpus, tmp_path / "run", "sista", model, token_weight=0.0, within_weight=1.0, within_deepest=True)
     found = controls(tmp_path / "run", finished.corpus)
     assert found["terms"] == ["within"]
     assert len({found["metrics"][f"within/{film}"] for film in ("right", "wrong", "mean")}) == 3
+    means: dict[str, torch.Tensor] = {}
+    looks = room._Looks.losses
+    monkeypatch.setattr(room._Looks, "losses", lambda self, given: means.update(given) or looks(self, given))
+    assert controls(tmp_path / "run", finished.corpus)["metrics"] == found["metrics"]
+    assert means["patches"].shape == means["deepest"].shape
+    assert not torch.allclose(means["patches"], means["deepest"], atol=0.1)
+    monkeypatch.setattr(room._Looks, "losses", lambda self, given: looks(self, {**given, "patches": -given["patches"]}))
+    assert controls(tmp_path / "run", finished.corpus)["metrics"] == found["metrics"]
 
 
 def test_what_cannot_be_looked_at(finished: Finished, tmp_path: Path) -> None:

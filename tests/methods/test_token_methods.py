@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sista.corpus.augmentation import eval_view
 from sista.corpus.batch import Batch
 from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
 from sista.methods import make_method, settings_of
 from sista.methods.method import Method, StepResult
 from sista.models.dual_encoder import DualEncoder
@@ -262,8 +263,24 @@ def test_projections_of_its_own_begin_as_none_and_leave_the_words_alone(batch: B
     assert turned.terms["within"].item() != pytest.approx(plain.terms["within"].item(), rel=1e-2)
 
 
-@pytest.mark.parametrize("block", [None, 0, 2])
-def test_within_the_report_words_may_look_at_the_deepest_patches(batch: Batch, block: int | None) -> None:
+@pytest.mark.parametrize(
+    ("image", "block", "given", "message"),
+    [
+        ("sista_vit", None, {}, "the patches of sista_vit are those of its deepest stage already; give model.patch_block"),
+        ("sista_vit", 6, {}, "deepest stage already"),
+        ("sista_compact", None, {}, "deepest stage already"),
+        ("sista_vit", 0, {"within_weight": 0.0}, "give a within_weight, and leave within_detached out"),
+        ("sista_vit", 0, {"within_detached": True}, "give a within_weight, and leave within_detached out"),
+    ],
+)
+def test_deepest_patches_that_are_none_of_their_own(image: str, block: int | None, given: dict, message: str) -> None:
+    encoder = DualEncoder(ImageEncoder(image, image_size=64, patch_block=block), TextEncoder("compact", vocabulary=50), dim=16)
+    with pytest.raises(SistaError, match=message):
+        make_method("sista", encoder, lambda share: 0.99, settings_of("sista", {"within_deepest": True, "within_weight": 0.5, **given}))
+
+
+@pytest.mark.parametrize("block", [0, 2])
+def test_within_the_report_words_may_look_at_the_deepest_patches(batch: Batch, block: int) -> None:
     """MGCA's term of the last block's patches by a projection of their own, the term across films of those of `patch_block`."""
     torch.manual_seed(0)
     image = ImageEncoder("sista_vit", image_size=64, patch_block=block)

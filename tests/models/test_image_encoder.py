@@ -1,6 +1,7 @@
 """Every image encoder keeps one contract."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -94,6 +95,26 @@ def test_the_stem_is_trained_by_its_patches() -> None:
     encoder(torch.randn(2, 1, 96, 96)).patches.square().sum().backward()
     trained = {name.split(".")[1] for name, weight in encoder.named_parameters() if weight.grad is not None and weight.grad.any()}
     assert trained == {"patch_embed"}
+
+
+def test_two_threads_on_one_encoder_get_their_own_patches() -> None:
+    encoder = ImageEncoder("sista_vit", image_size=96, patch_block=0).eval()
+    films = torch.randn(2, 2, 1, 96, 96)
+
+    def encode(number: int) -> torch.Tensor:
+        with torch.inference_mode():
+            return encoder(films[number]).patches
+
+    alone = [encode(number) for number in (0, 1)]
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(encode, [0, 1] * 20))
+    assert all(torch.equal(one, alone[number % 2]) for number, one in enumerate(found))
+
+
+@pytest.mark.parametrize("name", ["mixer_s32_224", "xcit_nano_12_p16_224"])
+def test_no_tokens_before_the_blocks(name: str) -> None:
+    with pytest.raises(SistaError, match=f"patch_block 0: image encoder '{name}' has no patch embedding that gives one token a patch"):
+        ImageEncoder(name, image_size=224, patch_block=0)
 
 
 @pytest.mark.parametrize(

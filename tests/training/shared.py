@@ -25,10 +25,18 @@ PAIRS = 24  # of a batch
 ALONE = Processes()
 
 
-def make_fit(corpus: Corpus, method: str, model: ModelSettings = MODEL, processes: Processes = ALONE, chunk: int = 0, **run: Any) -> Fit:
+def make_fit(
+    corpus: Corpus,
+    method: str,
+    model: ModelSettings = MODEL,
+    processes: Processes = ALONE,
+    chunk: int = 0,
+    settings: dict[str, Any] | None = None,
+    **run: Any,
+) -> Fit:
     """A run that is about to begin, in fp32."""
     torch.manual_seed(0)
-    learner = make_method(method, make_encoder(corpus, model, corpus.size), corpus.teacher("labels"), settings_of(method, {}))
+    learner = make_method(method, make_encoder(corpus, model, corpus.size), corpus.teacher("labels"), settings_of(method, settings or {}))
     plan = Plan(
         out=Path("nowhere"), steps=20, teacher="labels", image_size=corpus.size, precision="fp32", device=torch.device("cpu"),
         optimizer=OptimizerSettings(batch_size=PAIRS, chunk=chunk), augment=AugmentSettings(shorten=0.2), run=RunSettings(**run),

@@ -41,6 +41,15 @@ def test_chunks_have_the_gradients_of_the_whole_batch(corpus_path: Path, method:
         assert_equal(gradients(make_fit(corpus, method, chunk=chunk)), whole)
 
 
+def test_chunks_have_the_gradients_of_both_terms_patches(corpus_path: Path) -> None:
+    """Those of the stem for the term across films, those of the last block for the term within the report."""
+    corpus, model = Corpus.open(corpus_path), replace(MODEL, patch_block=0)
+    settings = {"within_weight": 1.0, "within_projections": True, "within_deepest": True}
+    whole = gradients(make_fit(corpus, "sista", model, settings=settings))
+    assert whole["deepest_head.last.weight"].any()
+    assert_equal(gradients(make_fit(corpus, "sista", model, chunk=7, settings=settings)), whole)
+
+
 def test_a_chunk_of_the_whole_batch_is_the_whole_batch(corpus_path: Path) -> None:
     corpus = Corpus.open(corpus_path)
     one, other = (gradients(make_fit(corpus, "sista", DROPOUT, chunk=chunk)) for chunk in (0, 24))

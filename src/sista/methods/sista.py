@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sista.corpus.batch import Batch
+from sista.errors import SistaError
 from sista.methods.method import Cutoff, Method, StepResult, pair_statistics
 from sista.models.dual_encoder import DualEncoder
+from sista.models.image_encoder import ImageEncoder
 from sista.models.projection import Projection
 from sista.objectives.instance_alignment import InstanceAlignment
 from sista.objectives.token_alignment import TokenAlignment
@@ -56,7 +58,7 @@ class SistaSettings:
         within_detached: of that term, no gradient goes to the patches: it tells the words of a report apart and trains the text alone.
             Neither of the two keeps the term across films whole (docs/evidence.md).
         within_deepest: of that term, the patches are those of the image encoder's deepest stage or last block, by a linear projection of
-            their own; the other token term's stay those of `model.patch_stride` or `model.patch_block`.
+            their own; those of the term across films stay those of `model.patch_stride` or `model.patch_block`, which grounding reads.
         wrong_films: a control: the token terms see the patches of another study.
     """
 
@@ -141,6 +143,7 @@ class Sista(Method):
             mirror=1.0,
         )
         if settings.within_deepest:
+            _check_deepest(encoder.image, settings)
             self.deepest_head = Projection(encoder.image.deepest_width, encoder.dim)
         self.within_heads = nn.ModuleList(_identity(encoder.dim) if settings.within_projections else nn.Identity() for _ in range(2))
 
@@ -164,6 +167,17 @@ class Sista(Method):
             terms["within"] = self.within(of_words, of_patches, batch.word_mask, diagnose=False)[0] / 2
             loss = loss + s.within_weight * terms["within"]
         return StepResult(loss, terms, log)
+
+
+def _check_deepest(image: ImageEncoder, settings: SistaSettings) -> None:
+    """SistaError where the term within the report has no other patches to look at, or nothing would come of it."""
+    if not settings.within_weight or settings.within_detached:
+        raise SistaError("within_deepest is of the term within the report: give a within_weight, and leave within_detached out")
+    if image.patches_are_deepest:
+        raise SistaError(
+            f"within_deepest: the patches of {image.name} are those of its deepest stage already; give model.patch_block (a plain vision "
+            "transformer) or a smaller model.patch_stride"
+        )
 
 
 def _identity(dim: int) -> nn.Linear:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sista.errors import SistaError, nearest
+from sista.models import stem
 from sista.models.pixels import fold_pixels, one_channel
 
 
@@ -54,7 +55,6 @@ class ImageEncoder(nn.Module):
             raise SistaError(
                 f"image encoder {name!r} does not expose intermediate features in timm; choose a ResNet, ConvNeXt, ViT or Swin"
             )
-        self._embedded: Tensor | None = None  # held within `_through` alone
         strides = [info["reduction"] for info in self.model.feature_info]
         self.plain = len(strides) > 1 and len(set(strides)) == 1  # a plain transformer: every block on the same grid
         if patch_block is not None and not (self.plain and 0 <= patch_block <= len(strides)):
@@ -67,41 +67,44 @@ class ImageEncoder(nn.Module):
         if self.plain:
             self.stage = (patch_block or len(strides)) - 1
             if patch_block == 0:
-                self.model.patch_embed.register_forward_hook(self._keep_embedded)
+                stem.watch(getattr(self.model, "patch_embed", nn.Identity()))
         else:
             self.stage = max((i for i, s in enumerate(strides) if s <= patch_stride), default=0)
         self.patch_width: int = self.model.feature_info[self.stage]["num_chs"]
         self.deepest_width: int = self.model.feature_info[-1]["num_chs"]
         try:
-            self.width, self.grid = self._probe()
+            self.width, self.grid, embedded = self._probe()
         except (AssertionError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:160]
             raise SistaError(
                 f"image encoder {name!r} takes no films of {image_size} px ({reason}); choose a multiple of its patch size"
             ) from error
+        if patch_block == 0 and not _is_of(embedded, self.grid, self.patch_width):
+            raise SistaError(f"patch_block 0: image encoder {name!r} has no patch embedding that gives one token a patch; choose a ViT")
 
-    def _probe(self) -> tuple[int, tuple[int, int]]:
+    def _probe(self) -> tuple[int, tuple[int, int], Tensor | None]:
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            final, maps, _ = self._through(torch.zeros(1, 1, self.image_size, self.image_size), [self.stage])
+            final, maps, embedded = self.through(torch.zeros(1, 1, self.image_size, self.image_size), [self.stage])
             width = self.model.forward_head(final, pre_logits=True).shape[1]
         self.model.train(training)
-        return width, (maps[0].shape[2], maps[0].shape[3])
+        return width, (maps[0].shape[2], maps[0].shape[3]), embedded
 
-    def _keep_embedded(self, _: nn.Module, __: Any, tokens: Tensor) -> None:
-        self._embedded = tokens
-
-    def _through(self, images: Tensor, indices: list[int], **keywords: Any) -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """timm's last features and maps of `indices`, and with patch_block 0 what left the patch embedding: [B,P,C] or [B,h,w,C]."""
-        final, maps = self.model.forward_intermediates(images, indices=indices, **keywords)
-        embedded, self._embedded = self._embedded, None
+    def through(
+        self, images: Float[Tensor, "b 1 h w"], indices: list[int], norm: bool = False
+    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """timm's last features, maps [B,C,h,w] of the stages or blocks `indices`, and with patch_block 0 the tokens of the stem."""
+        try:
+            final, maps = self.model.forward_intermediates(images, indices=indices, **({"norm": True} if norm and self.plain else {}))
+        finally:
+            embedded = stem.take() if self.patch_block == 0 else None
         return final, maps, embedded
 
     def forward(self, images: Float[Tensor, "b 1 h w"]) -> ImageFeatures:
         """Pooled vector and patches of a batch of normalised films."""
         stages = sorted({self.stage, len(self.model.feature_info) - 1})
-        final, maps, embedded = self._through(images, stages, **({"norm": True} if self.plain else {}))
+        final, maps, embedded = self.through(images, stages, norm=True)
         chosen = maps[0]
         grid = (chosen.shape[2], chosen.shape[3])
         patches = chosen.flatten(2).transpose(1, 2) if embedded is None else embedded.flatten(1, -2)
@@ -115,7 +118,7 @@ class ImageEncoder(nn.Module):
     def pyramid(self, images: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Maps from fine to coarse, one a stage; a plain transformer gives its last grid only."""
         stages = len(self.model.feature_info)
-        return self._through(images, [stages - 1] if self.plain else list(range(stages)))[1]
+        return self.through(images, [stages - 1] if self.plain else list(range(stages)))[1]
 
     def checkpoint_activations(self) -> None:
         """Compute the activations within blocks again in the backward pass instead of keeping them. `SistaError` where timm cannot."""
@@ -126,10 +129,19 @@ class ImageEncoder(nn.Module):
                 f"image encoder {self.name!r} has no activation checkpointing in timm; use optimizer.chunk, not model.checkpointing"
             ) from error
 
+    @property
+    def patches_are_deepest(self) -> bool:
+        """Whether no later stage or block than the patches' has vectors of places."""
+        return self.patch_block != 0 and self.stage == len(self.model.feature_info) - 1
+
     def describe(self) -> dict[str, Any]:
         """What `ImageEncoder(**...)` needs to make the same architecture again."""
         made = {"name": self.name, "image_size": self.image_size, "patch_stride": self.patch_stride, "options": self.options}
         return made if self.patch_block is None else {**made, "patch_block": self.patch_block}
+
+
+def _is_of(tokens: Tensor | None, grid: tuple[int, int], width: int) -> bool:
+    return tokens is not None and tokens.flatten(1, -2).shape[1:] == (grid[0] * grid[1], width)
 
 
 def fuse_attention(model: nn.Module, fused: bool) -> None:

@@ -39,9 +39,8 @@ class EncoderMaps(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B,1,S,S] -> one map [B,C,H,W] for each of `widths`."""
-        norm = {"norm": True} if self.encoder.plain else {}
         with torch.set_grad_enabled(self.tune and torch.is_grad_enabled()), autocast(self.precision, images.device):
-            maps = self.encoder.model.forward_intermediates(images, indices=self.blocks, **norm)[1]
+            maps = self.encoder.through(images, self.blocks, norm=True)[1]
         return [one.float() for one in maps]
 
 

@@ -43,6 +43,10 @@ from .inputs import TINY, TRIALS, VALID, write
         ({"methods": {"clip": {"run": {"seed": 7}}}}, r"run of method 'clip' has a seed; the grid's own `seeds` are those of its runs"),
         ({"pretrain": {**TINY["pretrain"], "run": {"seed": 7}}}, r"run of pretrain has a seed"),
         ({"encoders": {"compact": {"optimizer": 0.1}}}, r"optimizer of encoder 'compact' must be a mapping"),
+        (
+            {"methods": {"sista": {"model": {"image_encoder": "resnet18"}}}},
+            r"'sista' has a image_encoder of its own; encoders are named under",
+        ),
         ({"methods": {"sista": {"epochs": 1}}}, r"method 'sista' has an unknown key 'epochs'"),
         ({"corpora": {"main": {}}}, r"needs an archive to build from, or the path"),
         ({"corpora": {"main": {"path": None}}}, r"corpus 'main' has None for its archive or path"),
