@@ -107,7 +107,10 @@ class ImageEncoder(nn.Module):
         final, maps, embedded = self.through(images, stages, norm=True)
         chosen = maps[0]
         grid = (chosen.shape[2], chosen.shape[3])
-        patches = chosen.flatten(2).transpose(1, 2) if embedded is None else embedded.flatten(1, -2)
+        patches = chosen.flatten(2).transpose(1, 2)
+        if self.patch_block == 0:
+            assert embedded is not None  # `_probe` has seen it
+            patches = embedded.flatten(1, -2)
         deepest = maps[-1].flatten(2).transpose(1, 2)
         return ImageFeatures(self.model.forward_head(final, pre_logits=True), patches, grid, deepest)
 
