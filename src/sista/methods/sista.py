@@ -59,7 +59,7 @@ class SistaSettings:
             Neither of the two keeps the term across films whole (docs/evidence.md).
         within_deepest: of that term, the patches are those of the image encoder's deepest stage or last block, by a linear projection of
             their own; those of the term across films stay those of `model.patch_stride` or `model.patch_block`, which grounding reads.
-            With these, and projections, neither term keeps the other from what it is worth (`sista_vit`, docs/evidence.md).
+            With these, and projections, each is worth what it is alone, within the seeds' scatter (`sista_vit`, docs/evidence.md).
         wrong_films: a control: the token terms see the patches of another study.
     """
 
