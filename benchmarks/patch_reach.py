@@ -88,22 +88,25 @@ def drawn(where: np.ndarray, without: np.ndarray, random: np.random.Generator) -
     return np.concatenate([films, without]), np.concatenate([places, others]), truth
 
 
+def asked(covers: dict[str, Cover], labels: dict[str, np.ndarray], names: Sequence[str], least: int) -> list[str]:
+    """Findings of which at least `least` films of either split have patches on and away from them, and as many lack them."""
+    found = []
+    for finding in sorted(set(covers["train"]) & set(covers["valid"]) & set(names)):
+        films = [one.any(axis=1).sum() for held in covers.values() for one in held[finding]]
+        films += [(held[:, names.index(finding)] == 0).sum() for held in labels.values()]
+        if min(films) >= least:
+            found.append(finding)
+    return found
+
+
 def reach(
     vectors: dict[str, np.ndarray], covers: dict[str, Cover], labels: dict[str, np.ndarray], names: Sequence[str], draws: int, least: int
 ) -> dict[str, dict[str, float]]:
-    """finding -> AUROC on it and away from it, on the valid split; vectors, covers and labels by split.
-
-    Findings are left out of which fewer than `least` films of a split have such patches, or lack it.
-    """
+    """finding -> AUROC on it and away from it, on the valid split, of those `asked`; vectors, covers and labels by split."""
     found: dict[str, dict[str, float]] = {}
-    for finding in sorted(set(covers["train"]) & set(covers["valid"]) & set(names)):
+    for finding in asked(covers, labels, names, least):
         without = {split: np.flatnonzero(held[:, names.index(finding)] == 0) for split, held in labels.items()}
         where = {split: held[finding] for split, held in covers.items()}
-        if (
-            min(len(held) for held in without.values()) < least
-            or min(one.any(axis=1).sum() for both in where.values() for one in both) < least
-        ):
-            continue
         found[finding] = {
             name: float(np.mean([_auroc(vectors, {k: v[which] for k, v in where.items()}, without, draw) for draw in range(draws)]))
             for which, name in enumerate(SETS)
@@ -142,6 +145,10 @@ def main() -> None:
     for run in given.model:
         encoder = load_pretrained(run).encoder.image
         covers = {split: cover(corpus, some, encoder.grid) for split, some in rows.items()}
+        if not asked(covers, labels, corpus.label_names, given.least):
+            parser.error(
+                f"{given.data}: no finding has regions on {given.least} films of either split; give another corpus, or a lower --least"
+            )
         vectors = {split: vectors_of(encoder, corpus, some) for split, some in rows.items()}
         for block in vectors["train"]:
             found = reach(

@@ -45,7 +45,7 @@ from .inputs import TINY, TRIALS, VALID, write
         ({"encoders": {"compact": {"optimizer": 0.1}}}, r"optimizer of encoder 'compact' must be a mapping"),
         (
             {"methods": {"sista": {"model": {"image_encoder": "resnet18"}}}},
-            r"'sista' has a image_encoder of its own; encoders are named under",
+            r"'sista' has its own image_encoder; encoders are named under",
         ),
         ({"methods": {"sista": {"epochs": 1}}}, r"method 'sista' has an unknown key 'epochs'"),
         ({"corpora": {"main": {}}}, r"needs an archive to build from, or the path"),

@@ -28,7 +28,7 @@ def check(grid: Grid) -> None:
     for name, spec in grid.methods.items():
         _check_settings(f"method {name!r}", spec or {}, OF_METHODS)
         if own := {"image_encoder", "text_encoder"} & set((spec or {}).get("model", {})):
-            raise SistaError(f"method {name!r} has a {min(own)} of its own; encoders are named under `encoders`, for all methods alike")
+            raise SistaError(f"method {name!r} has its own {min(own)}; encoders are named under `encoders`, for all methods alike")
     _check_gains(grid)
     _check_tasks(grid)
     _check_tuning(grid)
