@@ -8,7 +8,7 @@ A linear classifier reads each of these patches alone, as the image encoder give
 fitted on the train split, and told apart on the valid split: AUROC on the finding, and away from it, the mean of several draws, then of
 findings. Away, 0.5 says that a patch knows of nothing but what is near; what findings have to do with each other on a film is in there,
 too, so that an untrained encoder and a convolutional one are to be read beside it. Of a plain transformer the patches of its stem, its
-first and its last block are asked, of others those that words look at.
+first and its last block are asked, of others those that words look at and, where there are deeper ones of the same places, the deepest.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SETS = ("on", "away")
 
 @torch.inference_mode()
 def vectors_of(encoder: ImageEncoder, corpus: Corpus, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Patches [N,P,C] of films by name: of a plain transformer those of its stem, first and last block, else the encoder's own."""
+    """Patches [N,P,C] of films by name: of a plain transformer those of its stem, first and last block, else its own and deepest."""
     held: dict[str, list[torch.Tensor]] = {}
     for start in range(0, len(rows), 64):
         films = eval_view(corpus.films(rows[start : start + 64]), encoder.image_size)
@@ -52,7 +52,10 @@ def vectors_of(encoder: ImageEncoder, corpus: Corpus, rows: np.ndarray) -> dict[
             for name, one in zip(("block 1", f"block {last}"), maps, strict=True):
                 held.setdefault(name, []).append(one.flatten(2).transpose(1, 2))
         else:
-            held.setdefault("its own", []).append(encoder(films).patches)
+            features = encoder(films)
+            held.setdefault("its own", []).append(features.patches)
+            if not encoder.patches_are_deepest and features.deepest.shape[1] == features.patches.shape[1]:
+                held.setdefault("the deepest", []).append(features.deepest)
     return {name: torch.cat(parts).numpy() for name, parts in held.items()}
 
 

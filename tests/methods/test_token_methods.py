@@ -268,30 +268,32 @@ def test_projections_of_its_own_begin_as_none_and_leave_the_words_alone(batch: B
     [
         ("sista_vit", None, {}, "the patches of sista_vit are those of its deepest stage already; give model.patch_block"),
         ("sista_vit", 6, {}, "deepest stage already"),
-        ("sista_compact", None, {}, "deepest stage already"),
+        ("test_resnet", None, {}, "deepest stage already"),
         ("sista_vit", 0, {"within_weight": 0.0}, "give a within_weight, and leave within_detached out"),
         ("sista_vit", 0, {"within_detached": True}, "give a within_weight, and leave within_detached out"),
     ],
 )
 def test_deepest_patches_that_are_none_of_their_own(image: str, block: int | None, given: dict, message: str) -> None:
-    encoder = DualEncoder(ImageEncoder(image, image_size=64, patch_block=block), TextEncoder("compact", vocabulary=50), dim=16)
+    made = ImageEncoder(image, image_size=64, patch_stride=32, patch_block=block)
+    encoder = DualEncoder(made, TextEncoder("compact", vocabulary=50), dim=16)
     with pytest.raises(SistaError, match=message):
         make_method("sista", encoder, lambda share: 0.99, settings_of("sista", {"within_deepest": True, "within_weight": 0.5, **given}))
 
 
-@pytest.mark.parametrize("block", [0, 2])
-def test_within_the_report_words_may_look_at_the_deepest_patches(batch: Batch, block: int) -> None:
-    """MGCA's term of the last block's patches by a projection of their own, the term across films of those of `patch_block`."""
+@pytest.mark.parametrize(("name", "block"), [("sista_vit", 0), ("sista_vit", 2), ("sista_compact", None), ("test_resnet", None)])
+def test_within_the_report_words_may_look_at_the_deepest_patches(batch: Batch, name: str, block: int | None) -> None:
+    """MGCA's term of the deepest patches by a projection of their own, the term across films of those that grounding reads."""
     torch.manual_seed(0)
-    image = ImageEncoder("sista_vit", image_size=64, patch_block=block)
+    image = ImageEncoder(name, image_size=64, patch_block=block)
     encoder = DualEncoder(image, TextEncoder("compact", vocabulary=2000, dropout=0.0), dim=16)
     given = {"within_weight": 0.5, "within_projections": True, "within_deepest": True}
     learner = make_method("sista", encoder, lambda share: 0.99, settings_of("sista", given)).train()
     found, films = step(learner, batch), eval_view(batch.images, 64)
     words = embed(learner, batch).words
     with torch.no_grad():
-        last = image.model.forward_intermediates(films, norm=True)[1][-1].flatten(2).transpose(1, 2)
-        patches = learner.deepest_head(last)
+        model = image.model
+        last = model.forward_intermediates(films, norm=True)[1][-1] if name == "sista_vit" else model.forward_features(films)
+        patches = learner.deepest_head(last.flatten(2).transpose(1, 2))
     total = 0.0
     for i in range(12):
         of_report, of_film = double(words[i][batch.word_mask[i]]), double(patches[i])

@@ -28,7 +28,8 @@ class Compact(nn.Module):
     """Three strided convolutions, a learned position map, residual blocks at stride 8.
 
     Patches are read after the first `local` blocks, where one sees at most 63 pixels: the word of a small finding can only be answered near
-    it. The pooled vector is read after all blocks.
+    it. The pooled vector is read after all blocks; no stage of `feature_info` has that map, so that `last_is_deeper` says whether it has
+    been through more than the last stage.
 
     It follows the part of timm's contract that `ImageEncoder` uses (`feature_info`, `forward_intermediates`, `forward_head`). The position
     map lets convolutions tell left from right; it is interpolated to the grid, so any film size works. The pooled vector is the mean and
@@ -47,6 +48,7 @@ class Compact(nn.Module):
         nn.init.trunc_normal_(self.position, std=0.1)
         self.blocks = nn.Sequential(*[ResidualBlock(c) for _ in range(blocks)])
         self.local = local
+        self.last_is_deeper = local < blocks
         self.num_features = 2 * c
         self.feature_info = [
             {"num_chs": a, "reduction": 2, "module": "stem"},

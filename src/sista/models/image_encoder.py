@@ -16,7 +16,7 @@ from sista.models.pixels import fold_pixels, one_channel
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """pooled [B,C]; patches [B,P,C'], row by row over `grid` = (rows, columns); those of the deepest stage, or last block [B,Q,C'']."""
+    """pooled [B,C]; patches [B,P,C'], row by row over `grid` = (rows, columns); the deepest there are, of places [B,Q,C'']."""
 
     pooled: Float[Tensor, "b c"]
     patches: Float[Tensor, "b p e"]
@@ -31,8 +31,9 @@ class ImageEncoder(nn.Module):
     ResNet, as MGCA). A plain vision transformer has its tokens: those of its last block, or as they leave block `patch_block`, counted
     from 1, normalised by its last layer norm if it has one; 0: as they leave the patch embedding (a convolutional stem, or one linear
     map), before attention has brought anything to them from elsewhere. The pooled vector and the pyramid are of the last block either way.
-    `width` is the size of the pooled vector, `patch_width` that of a patch, `deepest_width` that of one of the deepest stage, `grid` the
-    patches' (rows, columns) at `image_size`.
+    The deepest patches are those of the last stage or block, or of `sista_compact`, of the map that the pooled vector is read from.
+    `width` is the size of the pooled vector, `patch_width` that of a patch, `deepest_width` that of one of the deepest, `grid` the patches'
+    (rows, columns) at `image_size`.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class ImageEncoder(nn.Module):
                 stem.watch(getattr(self.model, "patch_embed", nn.Identity()))
         else:
             self.stage = max((i for i, s in enumerate(strides) if s <= patch_stride), default=0)
+        self.last_is_deeper = bool(getattr(self.model, "last_is_deeper", False))
         self.patch_width: int = self.model.feature_info[self.stage]["num_chs"]
         self.deepest_width: int = self.model.feature_info[-1]["num_chs"]
         try:
@@ -111,7 +113,7 @@ class ImageEncoder(nn.Module):
         if self.patch_block == 0:
             assert embedded is not None  # `_probe` has seen it
             patches = embedded.flatten(1, -2)
-        deepest = maps[-1].flatten(2).transpose(1, 2)
+        deepest = (final if self.last_is_deeper else maps[-1]).flatten(2).transpose(1, 2)
         return ImageFeatures(self.model.forward_head(final, pre_logits=True), patches, grid, deepest)
 
     def pooled(self, images: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c"]:
@@ -134,8 +136,8 @@ class ImageEncoder(nn.Module):
 
     @property
     def patches_are_deepest(self) -> bool:
-        """Whether no later stage or block than the patches' has vectors of places."""
-        return self.patch_block != 0 and self.stage == len(self.model.feature_info) - 1
+        """Whether nothing deeper than the patches has vectors of places."""
+        return self.patch_block != 0 and self.stage == len(self.model.feature_info) - 1 and not self.last_is_deeper
 
     def describe(self) -> dict[str, Any]:
         """What `ImageEncoder(**...)` needs to make the same architecture again."""
