@@ -31,10 +31,10 @@ def statistics(corpus: Corpus, teacher: str, seed: int = 0) -> dict[str, Any]:
     vectors = np.asarray(taught.vectors, dtype=np.float32)
     left, right = np.triu_indices(len(vectors), 1)
     similarity = (vectors @ vectors.T)[left, right]
-    truth = _truth(corpus)
+    truth = truth_of(corpus)
     known = (truth[left] != -1) & (truth[right] != -1)
     equal = (truth[left] == truth[right]) & known
-    normal = _normal(corpus)
+    normal = normal_of(corpus)
     abnormal = known & ~(normal[left] & normal[right])
     rows = []
     for share in SHARES:
@@ -46,14 +46,14 @@ def statistics(corpus: Corpus, teacher: str, seed: int = 0) -> dict[str, Any]:
                 "similarity": round(float(cut), 5),
                 "pairs_removed": int(removed.sum()),
                 "share_removed": float(removed.mean()),
-                "normal_normal": _share(removed & known & ~abnormal, removed & known),
-                "precision": _share(removed & equal, removed & known),
-                "recall": _share(removed & equal, equal),
-                "precision_abnormal": _share(removed & equal & abnormal, removed & abnormal),
-                "recall_abnormal": _share(removed & equal & abnormal, equal & abnormal),
+                "normal_normal": share_of(removed & known & ~abnormal, removed & known),
+                "precision": share_of(removed & equal, removed & known),
+                "recall": share_of(removed & equal, equal),
+                "precision_abnormal": share_of(removed & equal & abnormal, removed & abnormal),
+                "recall_abnormal": share_of(removed & equal & abnormal, equal & abnormal),
             }
         )
-    facts = {"equal_pairs": _share(equal, known), "equal_pairs_normal": _share(equal & ~abnormal, equal)}
+    facts = {"equal_pairs": share_of(equal, known), "equal_pairs_normal": share_of(equal & ~abnormal, equal)}
     return {"teacher": teacher, **facts, "cut_offs": rows, "examples": _examples(corpus, taught, similarity, left, right, seed)}
 
 
@@ -71,7 +71,7 @@ def _examples(corpus: Corpus, taught: Any, similarity: np.ndarray, left: np.ndar
     return found
 
 
-def _truth(corpus: Corpus) -> np.ndarray:
+def truth_of(corpus: Corpus) -> np.ndarray:
     """One number per row for what is true of it, -1 where nobody knows."""
     keys = corpus.truth_keys(np.arange(len(corpus)))
     return keys if (keys != -1).any() else _label_keys(corpus)
@@ -85,7 +85,8 @@ def _label_keys(corpus: Corpus) -> np.ndarray:
     return np.where(known, keys.ravel(), -1)
 
 
-def _normal(corpus: Corpus) -> np.ndarray:
+def normal_of(corpus: Corpus) -> np.ndarray:
+    """True per row where no finding is labelled present."""
     return ~(_findings(corpus) == 1).any(axis=1)
 
 
@@ -94,7 +95,8 @@ def _findings(corpus: Corpus) -> np.ndarray:
     return corpus.labels()[:, columns]
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> float | None:
+def share_of(part: np.ndarray, whole: np.ndarray) -> float | None:
+    """How many of `whole` (boolean) are in `part`, none where it is empty."""
     return round(float(part.sum() / whole.sum()), 4) if whole.any() else None
 
 

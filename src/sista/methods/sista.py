@@ -26,7 +26,7 @@ class SistaSettings:
 
     Args:
         mode: what happens to pairs with alike reports: identity, eliminate, triage, soft or sigmoid. The paper eliminates, which costs
-            retrieval (docs/evidence.md).
+            retrieval (docs/experiments.md).
         positive_share: share of random corpus pairs that count as positives (triage, sigmoid).
         negative_share: share of random corpus pairs that are no negatives (eliminate, triage), nor negative films of a word (cross_film).
         theta_p: the positives' cut-off as a similarity; 0: from positive_share.
@@ -37,7 +37,7 @@ class SistaSettings:
         temperature: of the instance logits, at the start.
         learn_temperature: train it, clamped to 0.01 to 1.
         instance_weight: lambda 1.
-        token_weight: lambda 2; 0 leaves the token term out. The paper's is 1, which costs retrieval (docs/evidence.md).
+        token_weight: lambda 2; 0 leaves the token term out. The paper's is 1, which costs retrieval (docs/experiments.md).
         token_form: cross_film, within or report_score.
         weighting: how a word looks at patches: minmax, topk, sparsemax, entmax, or softmax (dense, the control).
         sigma: minmax, share of the range below which a patch does not count; 0: 1/P.
@@ -52,14 +52,14 @@ class SistaSettings:
         mirror: weight of the patch-to-word term.
         within_weight: of a second token term, MGCA's (arXiv 2210.06044): the words of a report against each other by their softmax views of
             the patches, and patches likewise, half and half; 0 leaves it out. It does not look at the film, and at 1 the term across films,
-            of the same patches, does not either (docs/evidence.md).
+            of the same patches, does not either (docs/experiments.md).
         within_projections: of that term, a linear projection of its own for words and one for patches, from the identity, so that what it
             makes of them need not be what the other token term, grounding and `sista ground` read.
         within_detached: of that term, no gradient goes to the patches: it tells the words of a report apart and trains the text alone.
-            Neither of the two keeps the term across films whole (docs/evidence.md).
+            Neither of the two keeps the term across films whole (docs/experiments.md).
         within_deepest: of that term, the patches are those of the image encoder's deepest stage or last block, by a linear projection of
             their own; those of the term across films stay those of `model.patch_stride` or `model.patch_block`, which grounding reads.
-            With these, and projections, each is worth what it is alone, within the seeds' scatter (`sista_vit`, docs/evidence.md).
+            With these, and projections, each is worth what it is alone, within the seeds' scatter (`sista_vit`, docs/experiments.md).
         wrong_films: a control: the token terms see the patches of another study.
     """
 
