@@ -20,7 +20,7 @@ from measuring import facts, interleave, ratios, run_arguments, summary, table, 
 from texts import CLS, LONGEST, PAD, SEP, VOCABULARY, report_tokens
 from torch import Tensor
 
-from sista.corpus.tokens import ReportTokens, collate_tokens
+from sista.corpus.reports.tokens import ReportTokens, collate_tokens
 from sista.models.precision import autocast, choose_device, choose_precision
 from sista.models.text_encoder import TextEncoder, TextFeatures
 

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from sista.archives.build import build
 from sista.archives.phantom import Phantom
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.inference.embedding import embed_rows
 from sista.inference.export import export
 from sista.inference.pretrained import PretrainedModel, load

@@ -39,8 +39,8 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from sista.archives.build import build
 from sista.archives.phantom import Phantom
-from sista.corpus.augmentation import Ranges, augment
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import Ranges, augment
 from sista.corpus.loader import PairLoader
 from sista.methods import make_method, settings_of
 from sista.models.dual_encoder import DualEncoder

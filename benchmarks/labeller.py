@@ -26,11 +26,11 @@ from typing import Any
 
 from sista.archives.openi import OpenI
 from sista.archives.openi_terms import LABELS, TERMS, labels_of
-from sista.corpus.labeller import Mention
-from sista.corpus.observations import observe, spoken_of
-from sista.corpus.report import clean_text
-from sista.corpus.sections import split_sections, training_text
-from sista.corpus.sentences import split_sentences
+from sista.corpus.reports.labeller import Mention
+from sista.corpus.reports.observations import observe, spoken_of
+from sista.corpus.reports.report import clean_text
+from sista.corpus.reports.sections import split_sections, training_text
+from sista.corpus.reports.sentences import split_sentences
 
 HALVES = ("development", "held_out")
 MISSED = {

@@ -27,8 +27,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn.functional import adaptive_avg_pool2d
 
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.inference.regions import region_area
 from sista.models.checkpoint import load_pretrained
 from sista.models.image_encoder import ImageEncoder

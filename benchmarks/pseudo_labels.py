@@ -19,8 +19,8 @@ import torch
 from false_negatives import normal_of, share_of, truth_of
 from measuring import facts, table, write
 
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.methods.ifnd import Ifnd
 from sista.objectives.cluster_targets import acceptance_threshold, assign
 from sista.training.restored import restore

@@ -32,7 +32,7 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms.v2.functional import resize
 
-from sista.corpus.radiograph import open_radiograph, resize_film
+from sista.corpus.films.radiograph import open_radiograph, resize_film
 
 WIDTH, HEIGHT, SIZE = 2544, 3056, 256
 GRAINS = {"fine grain": 0.5, "middle grain": 0.9, "coarse grain": 1.35}

@@ -27,7 +27,7 @@ import torch
 from measuring import facts, run_arguments, synchronise, table, write
 from texts import VOCABULARY, batch_of, report_tokens
 
-from sista.corpus.augmentation import eval_view
+from sista.corpus.films.augmentation import eval_view
 from sista.methods import make_method, settings_of
 from sista.models.dual_encoder import DualEncoder
 from sista.models.image_encoder import ImageEncoder

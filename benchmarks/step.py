@@ -24,8 +24,8 @@ from measuring import facts, interleave, peak_of, ratios, run_arguments, summary
 from texts import VOCABULARY, batch_of, padded, report_tokens
 from torch import Tensor, nn
 
-from sista.corpus.augmentation import eval_view
 from sista.corpus.batch import Batch
+from sista.corpus.films.augmentation import eval_view
 from sista.methods import METHODS, make_method, settings_of
 from sista.models.dual_encoder import DualEncoder
 from sista.models.image_encoder import ImageEncoder, fuse_attention

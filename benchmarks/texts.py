@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sista.corpus.batch import Batch
-from sista.corpus.tokens import ReportTokens, TokenStore, collate_tokens
+from sista.corpus.reports.tokens import ReportTokens, TokenStore, collate_tokens
 
 # Pieces of OpenI's 3,927 reports with bert-base-uncased's vocabulary, special tokens included: mean 66; of their logarithm mean and spread
 LOG_MEAN, LOG_SPREAD, LONGEST = 4.104, 0.457, 112
@@ -27,8 +27,8 @@ def report_tokens(
         source = f"synthetic: lognormal pieces, mean {LOG_MEAN} and spread {LOG_SPREAD} of the logarithm, cut at {LONGEST}"
     else:
         from sista.archives.openi import OpenI
-        from sista.corpus.sections import split_sections, training_text
-        from sista.corpus.tokenizer import load_tokenizer, train_tokenizer
+        from sista.corpus.reports.sections import split_sections, training_text
+        from sista.corpus.reports.tokenizer import load_tokenizer, train_tokenizer
 
         archive = OpenI(reports, text_only=True)
         texts = [text for n in range(len(archive)) if (text := training_text(split_sections(archive[n].report)))]

@@ -8,7 +8,7 @@ import pytest
 
 from sista.archives.openi import OpenI
 from sista.archives.openi_terms import labels_of
-from sista.corpus.sections import split_sections, training_text
+from sista.corpus.reports.sections import split_sections, training_text
 from sista.errors import SistaError
 from tests.archives.miniature import film, real, refusals, same_after_pickling, text
 

@@ -13,7 +13,7 @@ from PIL import Image
 from sista.archives import open_archive
 from sista.archives.build import build
 from sista.archives.table import Table
-from sista.corpus.radiograph import read_radiograph
+from sista.corpus.films.radiograph import read_radiograph
 from sista.corpus.study import StudyRefused
 from sista.errors import SistaError
 

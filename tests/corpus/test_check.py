@@ -11,8 +11,8 @@ from sista.corpus.build import build_corpus
 from sista.corpus.check import check
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import read_json, write_json
+from sista.corpus.reports.tokenizer import train_tokenizer
 from sista.corpus.study import Film, Study
-from sista.corpus.tokenizer import train_tokenizer
 from sista.errors import SistaError
 from tests.corpus.tiny_archive import TinyArchive
 

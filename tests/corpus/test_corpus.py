@@ -28,7 +28,7 @@ def test_films_are_the_ones_of_the_archive_centred_on_black(corpus: Corpus) -> N
     assert films.dtype == torch.uint8
     assert bool((films[..., :8] == 0).all())  # 80 x 60 becomes 64 x 48, 8 black columns on each side
     assert bool((films[..., 56:] == 0).all())
-    from sista.corpus.radiograph import resize_film
+    from sista.corpus.films.radiograph import resize_film
 
     expected, _ = resize_film(TinyArchive()[5].films[0].source, 64)
     assert np.abs(films[1, 0, :, 8:56].numpy().astype(int) - expected).mean() < 3
@@ -125,7 +125,7 @@ def test_the_tokenizer_must_be_that_of_a_pre_trained_text_encoder(corpus: Corpus
     corpus.require_tokenizer("compact")
     corpus.tokenizer.save(tmp_path / "same")
     corpus.require_tokenizer(str(tmp_path / "same"))
-    from sista.corpus.tokenizer import train_tokenizer
+    from sista.corpus.reports.tokenizer import train_tokenizer
 
     train_tokenizer(["something else"] * 3).save(tmp_path / "other")
     with pytest.raises(SistaError, match="cut with another tokenizer"):

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sista.corpus import taught, tokens, twins
+from sista.corpus import taught, twins
 from sista.corpus.build import build_corpus
 from sista.corpus.check import _duplicates
 from sista.corpus.corpus import Corpus
@@ -26,10 +26,11 @@ from sista.corpus.equal import distinct, first_equal, same_as
 from sista.corpus.finish import finish
 from sista.corpus.growing import GrowingArray
 from sista.corpus.keys import report_keys, stable_key, truth_keys
+from sista.corpus.reports import tokens
+from sista.corpus.reports.tokens import TokenStore, report_tokens
 from sista.corpus.rows import LeftOut
 from sista.corpus.stored import StoredRows
 from sista.corpus.teachers import Reports, make_teacher
-from sista.corpus.tokens import TokenStore, report_tokens
 from sista.errors import SistaError
 from tests.corpus.tiny_archive import RepeatingArchive, TextArchive
 

@@ -10,10 +10,10 @@ import pytest
 
 from sista.corpus.build import build_corpus
 from sista.corpus.corpus import Corpus
-from sista.corpus.radiograph import Display
+from sista.corpus.films.radiograph import Display
+from sista.corpus.films.views import is_frontal
 from sista.corpus.rows import RowSettings, study_rows
 from sista.corpus.study import Film, Region, Study
-from sista.corpus.views import is_frontal
 from tests.corpus.tiny_archive import TinyArchive
 
 SETTINGS = RowSettings(40, "png", "frontal", 1, (0.8, 0.1, 0.1), "sista", ())
@@ -31,7 +31,7 @@ def bordered() -> Study:
 
 @pytest.mark.parametrize("crop", [False, True])
 def test_regions_follow_their_film(crop: bool) -> None:
-    from sista.corpus.radiograph import decode_film
+    from sista.corpus.films.radiograph import decode_film
 
     settings = RowSettings(**{**SETTINGS.__dict__, "crop_borders": crop, "size": 40 if crop else 60})
     (row,), left_out = study_rows(bordered(), settings)
@@ -90,7 +90,7 @@ def test_spacing_and_tags_of_a_dicom_film(data: Path) -> None:
 
 
 def test_the_view_of_a_dicom_header_counts_where_the_archive_gives_none(tmp_path: Path) -> None:
-    dicom_made = pytest.importorskip("tests.corpus.dicom_made")
+    dicom_made = pytest.importorskip("tests.corpus.films.dicom_made")
     films = {}
     for view in ("PA", "LATERAL", "RL", "LL", ""):
         films[view] = tmp_path / f"{view}.dcm"

@@ -13,8 +13,8 @@ from PIL import Image
 
 import sista
 from sista.cli import main
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.inference import export as room
 from sista.inference.export import export

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 import sista
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
-from sista.corpus.radiograph import Display
+from sista.corpus.films.augmentation import eval_view
+from sista.corpus.films.radiograph import Display
 from sista.errors import SistaError
 from sista.inference.embedding import embed_rows
 from sista.inference.pretrained import PretrainedModel, untrained

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sista.corpus.augmentation import eval_view
 from sista.corpus.batch import Batch
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.methods import make_method, settings_of
 from sista.methods.method import Method, StepResult
 from sista.models.dual_encoder import DualEncoder

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sista.corpus.augmentation import eval_view
+from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods.ifnd import Ifnd
 from sista.training.log import read_log

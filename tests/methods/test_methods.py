@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from sista.corpus.augmentation import eval_view
 from sista.corpus.batch import Batch
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods import METHODS, make_method, methods, settings_of
 from sista.methods.method import StepResult

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sista.corpus.augmentation import Ranges, augment
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import Ranges, augment
 from sista.methods import make_method, settings_of
 from sista.models.dual_encoder import DualEncoder, sum_pieces
 from sista.models.image_encoder import ImageEncoder

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sista.corpus.augmentation import eval_view
 from sista.corpus.batch import Batch
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods import make_method, settings_of
 from sista.methods.method import Method, StepResult

@@ -10,7 +10,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from sista.corpus import augmentation
+from sista.corpus.films import augmentation
 from sista.errors import SistaError
 from sista.models import pixels as own_pixels
 from sista.models.foreign import foreign_encoder, load_foreign, read_state

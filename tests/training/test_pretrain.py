@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 import sista
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods.clip import Clip
 from sista.models.checkpoint import load_pretrained

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.training import validation
 from tests.training.shared import make_fit
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sista.archives.registry import archive_class
 from sista.corpus.build import build_corpus
-from sista.corpus.radiograph import Display
+from sista.corpus.films.radiograph import Display
 from sista.corpus.study import Archive
 from sista.errors import SistaError
 

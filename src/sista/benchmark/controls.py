@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from sista import versions
-from sista.corpus.augmentation import eval_view
 from sista.corpus.batch import Batch
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import read_json
+from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods.method import Method
 from sista.metrics.result import encoder_hash, plain, splits_of, write_run

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sista.benchmark.evaluation import Evaluation
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.inference.pretrained import PretrainedModel
 
 if TYPE_CHECKING:

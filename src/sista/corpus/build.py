@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sista.corpus.disk import read_json, write_json
+from sista.corpus.films.radiograph import IMAGE_FORMATS, Display
 from sista.corpus.finish import FORMAT, finish
 from sista.corpus.parts import PartJob, digest_of, left_out_of, write_parts
-from sista.corpus.radiograph import IMAGE_FORMATS, Display
 from sista.corpus.rows import RowSettings
 from sista.corpus.splits import split_of
 from sista.corpus.study import Archive

@@ -14,12 +14,12 @@ from sista.corpus.disk import file_digest, read_json
 from sista.corpus.equal import distinct, first_equal, same_as
 from sista.corpus.inspect_films import FilmScan, Likeness, difference_hashes, outliers, scan_films
 from sista.corpus.keys import plain
+from sista.corpus.reports.words import word_spans
 from sista.corpus.splits import refuse_leaks
 from sista.corpus.study import SPLITS
 from sista.corpus.taught import has_taught
 from sista.corpus.teachers.calibration import pair_similarity, sample_pairs
 from sista.corpus.twins import MOST, confirmed, near_pairs, near_texts
-from sista.corpus.words import word_spans
 from sista.errors import SistaError
 
 FEW = 5  # examples of each kind

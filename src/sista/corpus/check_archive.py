@@ -10,10 +10,10 @@ import numpy as np
 
 from sista.corpus.finish import count_reasons
 from sista.corpus.published import against_published
+from sista.corpus.reports.sections import split_sections
+from sista.corpus.reports.words import word_spans
 from sista.corpus.rows import LeftOut, RowSettings, study_rows
-from sista.corpus.sections import split_sections
 from sista.corpus.study import Archive, StudyRefused
-from sista.corpus.words import word_spans
 
 SAMPLE = 200
 

@@ -14,15 +14,15 @@ from torch import Tensor
 from sista.corpus.batch import Batch
 from sista.corpus.disk import read_json
 from sista.corpus.equal import same_as
+from sista.corpus.films.radiograph import decode_film
 from sista.corpus.finish import FORMAT
-from sista.corpus.radiograph import decode_film
+from sista.corpus.reports.tokenizer import ReportTokenizer
+from sista.corpus.reports.tokens import TokenStore
 from sista.corpus.splits import split_numbers
 from sista.corpus.stored import StoredRows
 from sista.corpus.study import SPLITS, Region
 from sista.corpus.taught import Taught, teach
 from sista.corpus.teachers import Reports
-from sista.corpus.tokenizer import ReportTokenizer
-from sista.corpus.tokens import TokenStore
 from sista.errors import SistaError
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class Corpus:
         """Raise unless the corpus was cut with the tokenizer of the pre-trained text encoder `name`; fresh encoders take any."""
         own = {"compact", "small", "base"}
         if name not in own and self.facts["tokenizer"]["name"] != name:
-            from sista.corpus.tokenizer import load_tokenizer
+            from sista.corpus.reports.tokenizer import load_tokenizer
 
             if load_tokenizer(name).fingerprint != self.facts["tokenizer"]["fingerprint"]:
                 used = self.facts["tokenizer"]["name"] or "one trained on it"

@@ -18,12 +18,12 @@ import numpy as np
 from sista.corpus.disk import file_digest, read_json, whole_file, write_array, write_json
 from sista.corpus.equal import distinct, same_as
 from sista.corpus.keys import report_keys, truth_keys
+from sista.corpus.reports.tokenizer import ReportTokenizer, load_tokenizer, train_tokenizer
+from sista.corpus.reports.tokens import MAX_PIECES, TokenStore
 from sista.corpus.rows import LeftOut
 from sista.corpus.splits import refuse_leaks, split_numbers
 from sista.corpus.stored import StoredRows
 from sista.corpus.study import SPLITS
-from sista.corpus.tokenizer import ReportTokenizer, load_tokenizer, train_tokenizer
-from sista.corpus.tokens import MAX_PIECES, TokenStore
 from sista.errors import SistaError
 
 FORMAT = 2

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sista.corpus.corpus import Corpus
-from sista.corpus.radiograph import decode_film
+from sista.corpus.films.radiograph import decode_film
 from sista.errors import SistaError
 
 DOWN, ACROSS = 8, 9  # a thumbnail, as the difference hash needs it

@@ -14,8 +14,8 @@ from PIL import Image
 
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_bytes
+from sista.corpus.reports.words import word_spans
 from sista.corpus.study import SPLITS
-from sista.corpus.words import word_spans
 
 SAMPLES = 12
 SIDE = 160  # pixels of the films on the page

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sista.corpus.pixels import crop_borders
-from sista.corpus.radiograph import Display, encode_film, open_radiograph, resize_film, resize_mask
-from sista.corpus.report import clean_text
-from sista.corpus.sections import split_sections, training_text
+from sista.corpus.films.pixels import crop_borders
+from sista.corpus.films.radiograph import Display, encode_film, open_radiograph, resize_film, resize_mask
+from sista.corpus.films.views import is_frontal
+from sista.corpus.reports.report import clean_text
+from sista.corpus.reports.sections import split_sections, training_text
+from sista.corpus.reports.words import word_spans
 from sista.corpus.splits import split_of
 from sista.corpus.study import SPLITS, Film, Region, Study, StudyRefused
-from sista.corpus.views import is_frontal
-from sista.corpus.words import word_spans
 from sista.errors import SistaError
 
 _OVER = 0.02  # of a film's side, by which a box may reach beyond it

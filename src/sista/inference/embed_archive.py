@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from sista import versions
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import read_json, whole_file, write_json
-from sista.corpus.report import clean_text
-from sista.corpus.sections import split_sections, training_text
+from sista.corpus.films.augmentation import eval_view
+from sista.corpus.reports.report import clean_text
+from sista.corpus.reports.sections import split_sections, training_text
 from sista.corpus.study import SPLITS, StudyRefused
 from sista.corpus.tables import cell_text, read_table
 from sista.errors import SistaError

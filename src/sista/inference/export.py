@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_json
-from sista.corpus.tokenizer import ReportTokenizer
+from sista.corpus.films.augmentation import eval_view
+from sista.corpus.reports.tokenizer import ReportTokenizer
 from sista.errors import SistaError, nearest
 from sista.inference.export_card import card
 from sista.inference.pretrained import PretrainedModel

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sista import versions
-from sista.corpus import words
-from sista.corpus.augmentation import MEAN, STD
+from sista.corpus.films.augmentation import MEAN, STD
+from sista.corpus.reports import words
 from sista.inference.pretrained import PretrainedModel
 from sista.inference.programs import Program
 from sista.metrics.result import encoder_hash

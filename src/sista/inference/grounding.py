@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
-from sista.corpus.sentences import split_sentences
+from sista.corpus.films.augmentation import eval_view
+from sista.corpus.reports.sentences import split_sentences
 from sista.corpus.study import Region
 from sista.errors import SistaError
 from sista.inference.ms_cxr import corpus_regions, read_ms_cxr
@@ -238,7 +238,7 @@ def save_overlay(out: Path, film: np.ndarray, heat: np.ndarray) -> None:
     from matplotlib import colormaps
     from PIL import Image
 
-    from sista.corpus.radiograph import to_uint8
+    from sista.corpus.films.radiograph import to_uint8
 
     shown = to_uint8(film).astype(np.float32) / 255
     span = max(float(heat.max() - heat.min()), 1e-8)

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sista.corpus.augmentation import eval_view
-from sista.corpus.pixels import crop_borders
-from sista.corpus.radiograph import Display, read_radiograph, resize_film
+from sista.corpus.films.augmentation import eval_view
+from sista.corpus.films.pixels import crop_borders
+from sista.corpus.films.radiograph import Display, read_radiograph, resize_film
+from sista.corpus.reports.tokenizer import ReportTokenizer
+from sista.corpus.reports.tokens import TokenStore
+from sista.corpus.reports.words import word_spans
 from sista.corpus.study import StudyRefused
-from sista.corpus.tokenizer import ReportTokenizer
-from sista.corpus.tokens import TokenStore
-from sista.corpus.words import word_spans
 from sista.errors import SistaError
 from sista.inference.prompts import PromptPair, default_prompts
 from sista.metrics.result import encoder_hash

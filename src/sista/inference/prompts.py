@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from sista.corpus.words import word_spans
+from sista.corpus.reports.words import word_spans
 from sista.errors import SistaError
 
 POSITIVE = (

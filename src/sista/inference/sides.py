@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.corpus.study import Region
 from sista.inference.pretrained import PretrainedModel
 

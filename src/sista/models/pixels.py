@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sista.errors import SistaError
 
-MEAN, STD = 0.5, 0.25  # what films are normalised by; sista.corpus.augmentation has the same, and a test holds them together
+MEAN, STD = 0.5, 0.25  # what films are normalised by; sista.corpus.films.augmentation has the same, and a test holds them together
 Pixels = tuple[tuple[float, ...], tuple[float, ...]]
 OURS: Pixels = ((MEAN,) * 3, (STD,) * 3)
 _NORMS = {"conv1": "bn1", "conv0": "norm0", "conv_stem": "bn1", "conv": "bn", "0": "1", "c": "bn", "linear": "bn"}  # behind a convolution

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from sista.corpus.augmentation import augment, eval_view
 from sista.corpus.batch import Batch
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_json
+from sista.corpus.films.augmentation import augment, eval_view
 from sista.corpus.loader import PairLoader
 from sista.errors import SistaError
 from sista.methods.method import Method, StepResult

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import read_json
-from sista.corpus.tokenizer import ReportTokenizer
+from sista.corpus.reports.tokenizer import ReportTokenizer
 from sista.errors import SistaError
 from sista.methods import make_method, settings_of
 from sista.methods.method import Method

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sista.corpus.augmentation import Ranges, augment, eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import Ranges, augment, eval_view
 from sista.errors import SistaError
 from sista.models.image_encoder import ImageEncoder
 from sista.models.precision import autocast

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from sista import versions
-from sista.corpus.augmentation import eval_view
 from sista.corpus.corpus import Corpus
+from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.metrics.result import encoder_hash, plain, require_folder, splits_of, write_run
 from sista.models.checkpoint import Pretrained, load_pretrained

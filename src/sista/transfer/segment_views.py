@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sista.corpus.augmentation import MEAN, STD, shrink
+from sista.corpus.films.augmentation import MEAN, STD, shrink
 
 
 @dataclass(frozen=True)

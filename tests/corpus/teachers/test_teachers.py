@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sista.corpus.corpus import Corpus
-from sista.corpus.report import clean_text
-from sista.corpus.sections import training_text
+from sista.corpus.reports.report import clean_text
+from sista.corpus.reports.sections import training_text
 from sista.corpus.teachers import Reports, file_stem, make_teacher
 from sista.corpus.teachers.tfidf import statements
 from sista.errors import SistaError
@@ -159,7 +159,7 @@ def test_file_names_do_not_clash() -> None:
 def test_a_text_encoder_as_teacher(tmp_path: Path) -> None:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    from sista.corpus.tokenizer import SPECIALS, train_tokenizer
+    from sista.corpus.reports.tokenizer import SPECIALS, train_tokenizer
 
     own = train_tokenizer(TEXTS)
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIALS, strict=True))

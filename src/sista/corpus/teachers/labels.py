@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sista.corpus.labeller import label_report
-from sista.corpus.lexicon import BY_NAME
+from sista.corpus.reports.labeller import label_report
+from sista.corpus.reports.lexicon import BY_NAME
 from sista.corpus.teachers import Reports, as_reports, normalised
 
 

@@ -11,11 +11,11 @@ from itertools import chain, pairwise
 
 import numpy as np
 
-from sista.corpus.labeller import label_report
-from sista.corpus.negation import polarity
-from sista.corpus.sentences import split_sentences
+from sista.corpus.reports.labeller import label_report
+from sista.corpus.reports.negation import polarity
+from sista.corpus.reports.sentences import split_sentences
+from sista.corpus.reports.words import word_spans
 from sista.corpus.teachers import Reports, as_reports, normalised
-from sista.corpus.words import word_spans
 
 _SEED = 0
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from sista.corpus.pixels import jpeg_draft, strips
+from sista.corpus.films.pixels import jpeg_draft, strips
 from sista.corpus.study import StudyRefused
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 film; the largest detectors give some 4,300 x 3,500
@@ -44,7 +44,7 @@ class Radiograph:
 
     Of DICOM also: the (row, column) spacing of the source's pixels in mm and which element said so, the photometric interpretation that
     was handled, the bits stored, the window used in words, the transfer syntax, the number of frames, and the white-listed text fields
-    (`sista.corpus.dicom_header.WHITE_LIST`). Nothing else of a header leaves the reader. None and empty for other formats.
+    (`sista.corpus.films.dicom_header.WHITE_LIST`). Nothing else of a header leaves the reader. None and empty for other formats.
     """
 
     pixels: np.ndarray
@@ -79,7 +79,7 @@ def open_radiograph(source: Path | np.ndarray, size: int | None = None, display:
         if source.ndim != 2 or source.dtype not in (np.uint8, np.uint16) or not source.size:
             raise StudyRefused(f"unusable pixels: expected a 2-D uint8 or uint16 array, got {source.dtype} of shape {source.shape}")
         return Radiograph(source, source.shape[1], source.shape[0])
-    from sista.corpus.dicom import looks_like_dicom
+    from sista.corpus.films.dicom import looks_like_dicom
 
     source = Path(source)
     try:
@@ -161,7 +161,7 @@ def _gray(image: Image.Image) -> np.ndarray:
 
 
 def _read_dicom(file: BinaryIO, source: Path, size: int | None, display: Display) -> Radiograph:
-    from sista.corpus.dicom import read_dicom
+    from sista.corpus.films.dicom import read_dicom
 
     return read_dicom(file, source, size, display)
 

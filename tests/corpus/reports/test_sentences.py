@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sista.corpus.sentences import sentence_spans, split_sentences
+from sista.corpus.reports.sentences import sentence_spans, split_sentences
 
 
 @pytest.mark.parametrize(

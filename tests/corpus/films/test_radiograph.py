@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sista.corpus import radiograph
-from sista.corpus.pixels import box_factor, box_means, crop_borders, jpeg_draft
-from sista.corpus.radiograph import decode_film, encode_film, open_radiograph, read_radiograph, resize_film, resize_mask, to_uint8
+from sista.corpus.films import radiograph
+from sista.corpus.films.pixels import box_factor, box_means, crop_borders, jpeg_draft
+from sista.corpus.films.radiograph import decode_film, encode_film, open_radiograph, read_radiograph, resize_film, resize_mask, to_uint8
 from sista.corpus.study import StudyRefused
 
 GRAY = np.linspace(0, 255, 60 * 40).astype(np.uint8).reshape(60, 40)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sista.corpus.finding import Finding
+from sista.corpus.reports.finding import Finding
 
 DEVICES: tuple[Finding, ...] = (
     Finding(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sista.corpus.report import clean_text
+from sista.corpus.reports.report import clean_text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sista.corpus.finding import Finding
+from sista.corpus.reports.finding import Finding
 
 _HEART = (
     r"(?:(?<!above the )(?<!behind the )heart|cardiac\s+(?:silhouette|shadow|size|contours?|outline)|cardiopericardial\s+silhouette"

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from sista.corpus.tokenizer import ReportTokenizer, train_tokenizer
-from sista.corpus.tokens import MAX_PIECES, TokenStore, report_tokens
-from sista.corpus.words import word_spans, word_type
+from sista.corpus.reports.tokenizer import ReportTokenizer, train_tokenizer
+from sista.corpus.reports.tokens import MAX_PIECES, TokenStore, report_tokens
+from sista.corpus.reports.words import word_spans, word_type
 
 TEXTS = [
     "Small left pleural effusion. No pneumothorax. Heart size is normal.",

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from sista.corpus.tokenizer import train_tokenizer
-from sista.corpus.words import word_spans, word_type, words_of_pieces
+from sista.corpus.reports.tokenizer import train_tokenizer
+from sista.corpus.reports.words import word_spans, word_type, words_of_pieces
 
 TEXTS = [
     "Small left-sided pleural effusion, 2.5 cm.",

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from sista.archives.chexpert import OBSERVATIONS as RELEASED
-from sista.corpus.hf_labeller import CHEXBERT
-from sista.corpus.observations import OBSERVATIONS, make_labeller, observe, spoken_of
-from sista.corpus.tokenizer import train_tokenizer
+from sista.corpus.reports.hf_labeller import CHEXBERT
+from sista.corpus.reports.observations import OBSERVATIONS, make_labeller, observe, spoken_of
+from sista.corpus.reports.tokenizer import train_tokenizer
 from sista.errors import SistaError
 
 NAN = np.nan

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from sista.corpus.report import clean_text
-from sista.corpus.sections import split_sections, training_text
+from sista.corpus.reports.report import clean_text
+from sista.corpus.reports.sections import split_sections, training_text
 
 MIMIC = """                                 FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)

@@ -10,9 +10,9 @@ from types import ModuleType
 
 import pytest
 
-from sista.corpus.observations import observe, spoken_of
+from sista.corpus.reports.observations import observe, spoken_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sista.corpus.negation import polarity
+from sista.corpus.reports.negation import polarity
 
 CASES = [
     ("No pneumothorax.", "pneumothorax", "denied"),

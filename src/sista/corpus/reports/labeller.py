@@ -13,10 +13,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from sista.corpus.lexicon import ABSENCE_PATTERNS, BY_NAME, MENTION_PATTERNS
-from sista.corpus.negation import polarity
-from sista.corpus.places import SEVERITY_PATTERN, SIDE_PATTERNS, ZONE_PATTERNS
-from sista.corpus.sentences import split_sentences
+from sista.corpus.reports.lexicon import ABSENCE_PATTERNS, BY_NAME, MENTION_PATTERNS
+from sista.corpus.reports.negation import polarity
+from sista.corpus.reports.places import SEVERITY_PATTERN, SIDE_PATTERNS, ZONE_PATTERNS
+from sista.corpus.reports.sentences import split_sentences
 
 _JOIN = re.compile(
     r"[\s,/]*(?:(?:and|or|and/or|plus|with|,|/)[\s,]*)?(?:(?:associated|adjacent|superimposed|overlying|some|a|an|the)\s+)*", re.IGNORECASE

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sista.corpus.dicom_header import FilmHeader
-from sista.corpus.pixels import box_factor, box_means, luminance, strips
+from sista.corpus.films.dicom_header import FilmHeader
+from sista.corpus.films.pixels import box_factor, box_means, luminance, strips
 
 PERCENTILES = (0.5, 99.5)  # of the film, without its padding, that become black and white
 
@@ -28,7 +28,7 @@ class Curve:
 
 
 class Shades:
-    """How the samples of one header are shown under the window setting `window` (see `sista.corpus.radiograph.Display`)."""
+    """How the samples of one header are shown under the window setting `window` (see `sista.corpus.films.radiograph.Display`)."""
 
     def __init__(self, header: FilmHeader, window: str | int, frame: int = 0) -> None:
         self.header, self.window = header, window

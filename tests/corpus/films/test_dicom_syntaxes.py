@@ -1,6 +1,6 @@
 """Known arrays in every transfer syntax, photometric interpretation and depth come back.
 
-`python -m tests.corpus.test_dicom_syntaxes --write` puts the table of it into docs/films.md.
+`python -m tests.corpus.films.test_dicom_syntaxes --write` puts the table of it into docs/films.md.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("pydicom", reason="pydicom is not installed (extra `dicom`)")
 from PIL import Image
 
-from sista.corpus.dicom import stored_pixels
-from sista.corpus.radiograph import Display, open_radiograph
-from tests.corpus.dicom_made import BOUND, NATIVE, SYNTAXES, colour_film, dataset, film, to_bytes
+from sista.corpus.films.dicom import stored_pixels
+from sista.corpus.films.radiograph import Display, open_radiograph
+from tests.corpus.films.dicom_made import BOUND, NATIVE, SYNTAXES, colour_film, dataset, film, to_bytes
 
 KINDS = {
     "8": (8, False),
@@ -136,8 +136,8 @@ if __name__ == "__main__":
 
     with tempfile.TemporaryDirectory() as temporary:
         made = table(Path(temporary))
-    page = Path(__file__).parents[2] / "docs" / "films.md"
-    begin, end = "<!-- encodings: made by tests/corpus/test_dicom_syntaxes.py -->", "<!-- /encodings -->"
+    page = Path(__file__).parents[3] / "docs" / "films.md"
+    begin, end = "<!-- encodings: made by tests/corpus/films/test_dicom_syntaxes.py -->", "<!-- /encodings -->"
     if "--write" in sys.argv:
         before, rest = page.read_text().split(begin)
         page.write_text(before + begin + "\n\n" + made + "\n\n" + end + rest.split(end)[1])

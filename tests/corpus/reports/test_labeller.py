@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sista.corpus.labeller import label_report, rule_labels
-from sista.corpus.lexicon import BY_NAME, CHEXPERT, PHANTOM
-from sista.corpus.report import clean_text
-from sista.corpus.sections import training_text
+from sista.corpus.reports.labeller import label_report, rule_labels
+from sista.corpus.reports.lexicon import BY_NAME, CHEXPERT, PHANTOM
+from sista.corpus.reports.report import clean_text
+from sista.corpus.reports.sections import training_text
 
 CASES = [
     ("Small left pleural effusion and right lower lobe consolidation.", {"pleural effusion/left/lower", "consolidation/right/lower"}),
@@ -77,7 +77,7 @@ def test_phantom_reports_are_read_almost_without_error() -> None:
     right = 0
     for index in range(len(phantom)):
         study = phantom[index]
-        from sista.corpus.sections import split_sections
+        from sista.corpus.reports.sections import split_sections
 
         truth = {"edema//" if entry.startswith("edema") else entry for entry in study.true_findings or ()}
         right += label_report(clean_text(training_text(split_sections(study.report)))).placed == truth

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sista.corpus.finding import Finding
-from sista.corpus.lexicon_chest import CHEST
-from sista.corpus.lexicon_devices import DEVICES, OTHER
-from sista.corpus.places import phrase_pattern
+from sista.corpus.reports.finding import Finding
+from sista.corpus.reports.lexicon_chest import CHEST
+from sista.corpus.reports.lexicon_devices import DEVICES, OTHER
+from sista.corpus.reports.places import phrase_pattern
 
 CHEXPERT = (
     "no finding",

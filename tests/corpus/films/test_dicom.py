@@ -17,14 +17,14 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_windowing
 
-from sista.corpus import dicom_gdcm, radiograph
-from sista.corpus.dicom import stored_pixels
-from sista.corpus.dicom_header import WHITE_LIST
-from sista.corpus.radiograph import Display, open_radiograph, read_radiograph, resize_film
+from sista.corpus.films import dicom_gdcm, radiograph
+from sista.corpus.films.dicom import stored_pixels
+from sista.corpus.films.dicom_header import WHITE_LIST
+from sista.corpus.films.radiograph import Display, open_radiograph, read_radiograph, resize_film
 from sista.corpus.study import StudyRefused
-from tests.corpus.dicom_made import dataset, film, to_bytes
+from tests.corpus.films.dicom_made import dataset, film, to_bytes
 
-REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "dicom"
+REAL = Path(__file__).parents[3] / ".." / "shared" / "data" / "dicom"
 TURBO = {"b19c7539dd99bd1e": "cd2e4b3b093aef5d"}
 """The table's hash of the JPEG Baseline files is of the decoder of pylibjpeg-libjpeg (GPL), which differs by 1 in 3 % of the samples from
 libjpeg-turbo, from the IJG library in GDCM and from OpenCV, which all give this one; JPEG does not prescribe the last bit."""
@@ -264,14 +264,14 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(radiograph, "MAX_PIXELS", 3000)
     with pytest.raises(StudyRefused, match=r"too many pixels: .*56 x 48 x 1, at most 1,200 samples"):
         read_radiograph(path)
-    monkeypatch.setattr("sista.corpus.dicom_header.MAX_INFLATED", 2000)
+    monkeypatch.setattr("sista.corpus.films.dicom_header.MAX_INFLATED", 2000)
     with pytest.raises(StudyRefused, match=r"decompression bomb: .*inflates to more than 2,000 bytes"):
         read_radiograph(saved(tmp_path, film(12), 12, uid.DeflatedExplicitVRLittleEndian))
 
 
 def test_a_missing_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path, film(12), 12, uid.JPEGLosslessSV1)
-    monkeypatch.setattr("sista.corpus.dicom_samples.find_spec", lambda name: None)
+    monkeypatch.setattr("sista.corpus.films.dicom_samples.find_spec", lambda name: None)
     with pytest.raises(StudyRefused, match=r"missing package: .* needs python-gdcm; pip install -e '\.\[dicom\]'"):
         read_radiograph(path)
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sista.corpus.dicom_codestream import MAX_SCANS, read_codestream
-from sista.corpus.dicom_header import Bounded, FilmHeader, known_name
-from sista.corpus.pixels import jpeg_draft, luminance
+from sista.corpus.films.dicom_codestream import MAX_SCANS, read_codestream
+from sista.corpus.films.dicom_header import Bounded, FilmHeader, known_name
+from sista.corpus.films.pixels import jpeg_draft, luminance
 from sista.corpus.study import StudyRefused
 
 JPEG_8_BIT, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
@@ -162,7 +162,7 @@ def _decode(header: FilmHeader, source: Path, data: bytes, plugin: str) -> tuple
 
 def _by_gdcm(header: FilmHeader, source: Path, encoded: bytes, bits: int) -> np.ndarray:
     """Samples by GDCM; `bits` is the codestream's own precision, which decides how wide JPEG-LS samples come back."""
-    from sista.corpus.dicom_gdcm import HELPER
+    from sista.corpus.films.dicom_gdcm import HELPER
 
     jpeg_ls = header.syntax in (JPEG_LS, JPEG_LS_NEAR)
     wide = bits > 8 if jpeg_ls else header.bits_allocated == 16

@@ -16,12 +16,12 @@ from torch import Tensor
 from sista.corpus.disk import whole_file
 from sista.corpus.equal import same_as
 from sista.corpus.growing import GrowingArray
-from sista.corpus.labeller import mentions, place_spans, severity_spans
-from sista.corpus.lexicon import BY_NAME
-from sista.corpus.negation import polarity
-from sista.corpus.sentences import sentence_spans
-from sista.corpus.tokenizer import ReportTokenizer
-from sista.corpus.words import STOP_WORDS, word_spans, word_type, words_of_pieces
+from sista.corpus.reports.labeller import mentions, place_spans, severity_spans
+from sista.corpus.reports.lexicon import BY_NAME
+from sista.corpus.reports.negation import polarity
+from sista.corpus.reports.sentences import sentence_spans
+from sista.corpus.reports.tokenizer import ReportTokenizer
+from sista.corpus.reports.words import STOP_WORDS, word_spans, word_type, words_of_pieces
 
 MAX_PIECES = 112  # MGCA's limit, special tokens included
 _WEIGHT = {"affirmed": 1.0, "doubted": 0.5, "denied": 0.0}

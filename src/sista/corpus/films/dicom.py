@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sista.corpus import radiograph
-from sista.corpus.radiograph import Display, Radiograph
+from sista.corpus.films import radiograph
+from sista.corpus.films.radiograph import Display, Radiograph
 from sista.corpus.study import StudyRefused
 
 
@@ -28,8 +28,8 @@ def read_dicom(file: BinaryIO, source: Path, size: int | None, display: Display)
 
 def stored_pixels(source: Path, frame: int = 0) -> np.ndarray:
     """The decoded samples of a DICOM file [H, W] as int32, before any transform for display; colour as its luminance."""
-    from sista.corpus.dicom_header import read_header
-    from sista.corpus.dicom_samples import quiet, stored_samples
+    from sista.corpus.films.dicom_header import read_header
+    from sista.corpus.films.dicom_samples import quiet, stored_samples
 
     with Path(source).open("rb") as file:
         with quiet():
@@ -46,9 +46,9 @@ def looks_like_dicom(head: bytes) -> bool:
 
 
 def _read(file: BinaryIO, source: Path, size: int | None, display: Display) -> Radiograph:
-    from sista.corpus.dicom_display import Shades
-    from sista.corpus.dicom_header import allowed_text, read_header, spacing_of
-    from sista.corpus.dicom_samples import quiet, stored_samples
+    from sista.corpus.films.dicom_display import Shades
+    from sista.corpus.films.dicom_header import allowed_text, read_header, spacing_of
+    from sista.corpus.films.dicom_samples import quiet, stored_samples
 
     with quiet():
         header = read_header(file, source)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sista.corpus.tokenizer import SPECIALS, ReportTokenizer, load_tokenizer, train_tokenizer
+from sista.corpus.reports.tokenizer import SPECIALS, ReportTokenizer, load_tokenizer, train_tokenizer
 from sista.errors import SistaError
 
 TEXTS = ["Small left pleural effusion.", "No pneumothorax or effusion.", "Right lower lobe consolidation."] * 4

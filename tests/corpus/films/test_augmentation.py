@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sista.corpus.augmentation import MEAN, STD, Ranges, augment, eval_view
+from sista.corpus.films.augmentation import MEAN, STD, Ranges, augment, eval_view
 
 FILMS = torch.randint(0, 256, (3, 1, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 NOTHING = Ranges(shift=0, scale=0, rotation=0, gamma=0, contrast=0)

@@ -1,6 +1,6 @@
 """Mutated films never crash, hang or fill the memory: mutation number N is made from seed N, so every finding can be made again.
 
-`python -m tests.corpus.test_fuzz_films START STOP` reads mutations START to STOP in this process and prints a JSON line for each.
+`python -m tests.corpus.films.test_fuzz_films START STOP` reads mutations START to STOP in this process and prints a JSON line for each.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("pydicom", reason="pydicom is not installed (extra `dicom`)")
-from sista.corpus.radiograph import Display, open_radiograph
+from sista.corpus.films.radiograph import Display, open_radiograph
 from sista.corpus.study import StudyRefused
-from tests.corpus.dicom_made import SYNTAXES, colour_film, dataset, film, to_bytes
+from tests.corpus.films.dicom_made import SYNTAXES, colour_film, dataset, film, to_bytes
 
 SECONDS, MEGABYTES = 5.0, 1024
 PATIENCE = 60.0  # s of wall clock for one file before the process counts as hanging; its CPU time is held to SECONDS
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHELL = ["sh", "-c", '"$@"; exit $?', "sh"]  # a process between, for the peak memory of a parent counts as its child's own
 EXTREMES = [0, 1, 2, 255, 256, 32767, 32768, 65535]
 LIES = {
@@ -166,7 +166,7 @@ def watch(start: int, stop: int) -> list[dict[str, Any]]:
     """Read mutations in a process of their own; one that dies or hangs is a fault of the file that it was at, and the next goes on."""
     lines: list[dict[str, Any]] = []
     while start < stop:
-        command = [*SHELL, sys.executable, "-m", "tests.corpus.test_fuzz_films", str(start), str(stop)]
+        command = [*SHELL, sys.executable, "-m", "tests.corpus.films.test_fuzz_films", str(start), str(stop)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0, start_new_session=True)
         assert process.stdout is not None
         selector = selectors.DefaultSelector()
@@ -238,7 +238,7 @@ def test_2000_mutated_films_are_read_or_refused() -> None:
 LARGEST = """
 import resource, sys
 from pathlib import Path
-from sista.corpus.radiograph import open_radiograph
+from sista.corpus.films.radiograph import open_radiograph
 print(open_radiograph(Path(sys.argv[1])).pixels.size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000)
 """
 

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from sista.corpus.labeller import RANK, Mention, mentions, outranking
-from sista.corpus.lexicon import BY_NAME, CHEXPERT
-from sista.corpus.sentences import split_sentences
+from sista.corpus.reports.labeller import RANK, Mention, mentions, outranking
+from sista.corpus.reports.lexicon import BY_NAME, CHEXPERT
+from sista.corpus.reports.sentences import split_sentences
 from sista.errors import SistaError, nearest
 
 OBSERVATIONS = tuple(" ".join(word.capitalize() for word in name.split()) for name in CHEXPERT)
@@ -32,7 +32,7 @@ class Labeller(Protocol):
 def make_labeller(name: str = "rules") -> Labeller:
     """A labeller by name: "rules", or "hf:NAME" for a classifier by transformers, a model's name or folder, see `HfLabeller`."""
     if name.startswith("hf:"):
-        from sista.corpus.hf_labeller import HfLabeller
+        from sista.corpus.reports.hf_labeller import HfLabeller
 
         return HfLabeller(name[3:])
     if name != "rules":
