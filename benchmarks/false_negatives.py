@@ -47,14 +47,24 @@ def statistics(corpus: Corpus, teacher: str, seed: int = 0) -> dict[str, Any]:
                 "pairs_removed": int(removed.sum()),
                 "share_removed": float(removed.mean()),
                 "normal_normal": share_of(removed & known & ~abnormal, removed & known),
-                "precision": share_of(removed & equal, removed & known),
-                "recall": share_of(removed & equal, equal),
-                "precision_abnormal": share_of(removed & equal & abnormal, removed & abnormal),
-                "recall_abnormal": share_of(removed & equal & abnormal, equal & abnormal),
+                **agreement(removed & known, equal, abnormal),
             }
         )
     facts = {"equal_pairs": share_of(equal, known), "equal_pairs_normal": share_of(equal & ~abnormal, equal)}
     return {"teacher": teacher, **facts, "cut_offs": rows, "examples": _examples(corpus, taught, similarity, left, right, seed)}
+
+
+def agreement(removed: np.ndarray, equal: np.ndarray, abnormal: np.ndarray) -> dict[str, float | None]:
+    """Precision and recall of the removed pairs, over all and over those with an abnormal study.
+
+    All are booleans of pairs, False where the truth of one is not known.
+    """
+    return {
+        "precision": share_of(removed & equal, removed),
+        "recall": share_of(removed & equal, equal),
+        "precision_abnormal": share_of(removed & equal & abnormal, removed & abnormal),
+        "recall_abnormal": share_of(removed & equal & abnormal, equal & abnormal),
+    }
 
 
 def _examples(corpus: Corpus, taught: Any, similarity: np.ndarray, left: np.ndarray, right: np.ndarray, seed: int) -> dict[str, Any]:
@@ -96,7 +106,7 @@ def _findings(corpus: Corpus) -> np.ndarray:
 
 
 def share_of(part: np.ndarray, whole: np.ndarray) -> float | None:
-    """How many of `whole` (boolean) are in `part`, none where it is empty."""
+    """How many of `whole` (boolean) are in `part`; None where it is empty."""
     return round(float(part.sum() / whole.sum()), 4) if whole.any() else None
 
 

@@ -3,9 +3,10 @@
     python benchmarks/pseudo_labels.py --model RUN [RUN ...] --data CORPUS --out results/phantom-v1/pseudo_labels.json
 
 RUN is a finished `sista pretrain --method ifnd` on CORPUS. Studies of one split are embedded and labelled by its last clusterings; at each
-acceptance rate the surest labels are accepted, and two studies with the same accepted label are a false negative. Right are those whose
-true findings, side and place are equal. Precision and recall over all pairs, and over those with an abnormal study; mean of the run's
-clusterings. `equal_pairs` is the precision of pairs at random.
+acceptance rate the surest labels are accepted, and two studies with the same accepted label are a false negative. It is right where the two
+have the same true findings with side and place (phantom), or the same known labels elsewhere. Precision and recall over all pairs whose
+truth is known, and over those with at least one abnormal study; mean of the run's clusterings, then of runs. `equal_pairs` is the precision
+of pairs at random.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from false_negatives import normal_of, share_of, truth_of
+from false_negatives import agreement, normal_of, share_of, truth_of
 from measuring import facts, table, write
 
 from sista.corpus.corpus import Corpus
@@ -40,31 +41,36 @@ def embedded(method: Ifnd, corpus: Corpus, rows: np.ndarray) -> torch.Tensor:
     return torch.cat(found)
 
 
-def quality(label: np.ndarray, accepted: np.ndarray, truth: np.ndarray, normal: np.ndarray) -> dict[str, float | None]:
-    """Of one clustering, over all pairs of studies whose truth is known."""
-    left, right = np.triu_indices(len(label), 1)
-    known = (truth[left] != -1) & (truth[right] != -1)
-    left, right = left[known], right[known]
-    alike = (label[left] == label[right]) & accepted[left] & accepted[right]
-    equal = truth[left] == truth[right]
-    abnormal = ~(normal[left] & normal[right])
-    return {
-        "pairs": share_of(alike, np.ones_like(alike)),
-        "precision": share_of(alike & equal, alike),
-        "recall": share_of(alike & equal, equal),
-        "precision_abnormal": share_of(alike & equal & abnormal, alike & abnormal),
-        "recall_abnormal": share_of(alike & equal & abnormal, equal & abnormal),
-    }
+class Pairs:
+    """All pairs of studies: which have the same findings (equal numbers in `truth` [N]), and which an abnormal study."""
+
+    def __init__(self, truth: np.ndarray, normal: np.ndarray) -> None:
+        self.left, self.right = np.triu_indices(len(truth), 1)
+        self.equal = truth[self.left] == truth[self.right]
+        self.abnormal = ~(normal[self.left] & normal[self.right])
+
+    def quality(self, label: np.ndarray, accepted: np.ndarray) -> dict[str, float | None]:
+        """Of one clustering: the share of the pairs that it takes for false negatives, their precision and recall."""
+        alike = (label[self.left] == label[self.right]) & accepted[self.left] & accepted[self.right]
+        return {"pairs": float(alike.mean()), **agreement(alike, self.equal, self.abnormal)}
+
+    def chance(self) -> dict[str, float | None]:
+        """The precision of pairs at random."""
+        every = np.ones_like(self.equal)
+        return {
+            "equal_pairs": share_of(self.equal, every),
+            "equal_pairs_abnormal": share_of(self.equal & self.abnormal, self.abnormal),
+        }
 
 
-def by_acceptance(method: Ifnd, vectors: torch.Tensor, truth: np.ndarray, normal: np.ndarray) -> dict[str, dict[str, float | None]]:
+def by_acceptance(method: Ifnd, vectors: torch.Tensor, pairs: Pairs) -> dict[str, dict[str, float | None]]:
     """Acceptance rate -> the mean of each figure over the clusterings that have one."""
     found: dict[str, list[dict[str, float | None]]] = {f"{rate:g}": [] for rate in RATES}
     for k in method.labels.clusters:
         label, confidence = assign(vectors, method.labels.get_buffer(f"centroids_{k}"), method.settings.concentration)
         for rate in RATES:
-            accepted = (confidence >= acceptance_threshold(confidence, rate)).numpy()
-            found[f"{rate:g}"].append(quality(label.numpy(), accepted, truth, normal))
+            accepted = confidence >= acceptance_threshold(confidence, rate)
+            found[f"{rate:g}"].append(pairs.quality(label.numpy(), accepted.numpy()))
     return {rate: {name: _mean([one[name] for one in each]) for name in FIGURES} for rate, each in found.items()}
 
 
@@ -82,22 +88,26 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     corpus = Corpus.open(given.data)
-    rows = corpus.rows(given.split)
-    truth, normal = truth_of(corpus)[rows], normal_of(corpus)[rows]
-    left, right = np.triu_indices(len(rows), 1)
-    runs: dict[str, Any] = {}
+    rows, truth, normal = corpus.rows(given.split), truth_of(corpus), normal_of(corpus)
+    rows = rows[truth[rows] != -1]
+    if len(rows) < 2:
+        parser.error(
+            f"{given.data}: of no two studies of split {given.split} the findings are known; give a phantom corpus, or one with labels"
+        )
+    pairs, runs = Pairs(truth[rows], normal[rows]), dict[str, Any]()
     for run in given.model:
         method = restore(run, corpus)
-        if not isinstance(method, Ifnd) or not method.labels.clusterings:
-            parser.error(f"{run}: no run of ifnd that has clustered; give it more steps, or a smaller `every`")
-        runs[str(run)] = by_acceptance(method, embedded(method, corpus, rows), truth, normal)
+        if not isinstance(method, Ifnd):
+            parser.error(f"{run} is no run of ifnd")
+        if not method.labels.clusterings:
+            parser.error(
+                f"{run} has not clustered; give a run with more steps, a smaller `every` or fewer clusters, and an acceptance above 0"
+            )
+        runs[str(run)] = by_acceptance(method, embedded(method, corpus, rows), pairs)
     means = {rate: {name: _mean([run[rate][name] for run in runs.values()]) for name in FIGURES} for rate in next(iter(runs.values()))}
-    equal = share_of(truth[left] == truth[right], np.ones(len(left), dtype=bool))
-    abnormal = ~(normal[left] & normal[right])
-    base = {"equal_pairs": equal, "equal_pairs_abnormal": share_of((truth[left] == truth[right]) & abnormal, abnormal)}
     table("acceptance", FIGURES, {rate: list(one.values()) for rate, one in means.items()})
-    print(base)
-    stated = {"corpus": corpus.fingerprint, "split": given.split, "studies": len(rows), **base}
+    print(pairs.chance())
+    stated = {"corpus": corpus.fingerprint, "split": given.split, "studies": len(rows), **pairs.chance()}
     write(given.out, {**facts(torch.device("cpu")), **stated, "mean": means, "runs": runs})
 
 

@@ -90,7 +90,9 @@ def test_they_reach_a_corpus(table: Path, tmp_path: Path) -> None:
 
 
 def test_the_box_of_a_mask_fits_a_dicom_too(tmp_path: Path) -> None:
-    dicom_made = pytest.importorskip("tests.corpus.films.dicom_made")
+    pytest.importorskip("pydicom")
+    from tests.corpus.films import dicom_made
+
     (tmp_path / "a.dcm").write_bytes(dicom_made.to_bytes(dicom_made.dataset(dicom_made.film(12, height=160, width=200), 12)))
     mask = np.zeros((80, 100), np.uint8)
     mask[20:40, 50:80] = 255

@@ -280,6 +280,13 @@ def test_deepest_patches_that_are_none_of_their_own(image: str, block: int | Non
         make_method("sista", encoder, lambda share: 0.99, settings_of("sista", {"within_deepest": True, "within_weight": 0.5, **given}))
 
 
+def test_deepest_patches_of_a_compact_encoder_that_has_no_deeper_map() -> None:
+    made = ImageEncoder("sista_compact", image_size=64, options={"local": 3})
+    encoder = DualEncoder(made, TextEncoder("compact", vocabulary=50), dim=16)
+    with pytest.raises(SistaError, match="the patches of sista_compact are those of its deepest stage already"):
+        make_method("sista", encoder, lambda share: 0.99, settings_of("sista", {"within_deepest": True, "within_weight": 0.5}))
+
+
 @pytest.mark.parametrize(("name", "block"), [("sista_vit", 0), ("sista_vit", 2), ("sista_compact", None), ("test_resnet", None)])
 def test_within_the_report_words_may_look_at_the_deepest_patches(batch: Batch, name: str, block: int | None) -> None:
     """MGCA's term of the deepest patches by a projection of their own, the term across films of those that grounding reads."""

@@ -34,7 +34,7 @@ class Method(nn.Module):
     teachers        those whose similarity of reports it can use; without any named, all
     above_zero      settings that must be more than 0, such as a temperature, which would turn a contrast round or divide by nothing
     not_below_zero  settings that may be 0, such as the weight of a term
-    deepest_head    a projection of the deepest stage's patches, where a method looks at those too
+    deepest_head    a projection of the image encoder's deepest patches, where a method looks at those too
     """
 
     Settings: ClassVar[type] = type(None)

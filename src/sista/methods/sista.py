@@ -57,9 +57,9 @@ class SistaSettings:
             makes of them need not be what the other token term, grounding and `sista ground` read.
         within_detached: of that term, no gradient goes to the patches: it tells the words of a report apart and trains the text alone.
             Neither of the two keeps the term across films whole (docs/experiments.md).
-        within_deepest: of that term, the patches are those of the image encoder's deepest stage or last block, by a linear projection of
-            their own; those of the term across films stay those of `model.patch_stride` or `model.patch_block`, which grounding reads.
-            With these, and projections, each is worth what it is alone, within the seeds' scatter (`sista_vit`, docs/experiments.md).
+        within_deepest: of that term, the patches are the deepest of the image encoder (its last stage or block; of `sista_compact` the map
+            that the pooled vector is read from), by a linear projection of their own; those of the term across films stay those of
+            `model.patch_stride` or `model.patch_block`, which grounding reads. What each term is worth with it: docs/experiments.md.
         wrong_films: a control: the token terms see the patches of another study.
     """
 

@@ -96,7 +96,7 @@ class DualEncoder(nn.Module):
     ) -> Embeddings:
         """Embeddings of B film-report pairs.
 
-        deepest_head: a projection of the deepest stage's patches [B,Q,F] to unit vectors [B,Q,D], which are then among them.
+        deepest_head: a projection of the deepest patches [B,Q,F] to unit vectors [B,Q,D], which are then among them.
         """
         image, patches, grid, deepest = self._films(images, deepest_head)
         text, words = self.encode_texts(pieces, piece_mask, piece_word, word_mask.shape[1])

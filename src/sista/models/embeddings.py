@@ -13,7 +13,7 @@ class Embeddings:
     """L2-normalised embeddings of B films and reports in the shared space of size D.
 
     `patches` covers the grid row by row: P = grid[0] * grid[1], patch p lies in row p // grid[1], column p % grid[1]. `deepest` has those
-    of the image encoder's deepest stage, where a method gives a projection for them.
+    that the image encoder has deepest, where a method gives a projection for them.
     """
 
     image: Float[Tensor, "b d"]

@@ -16,7 +16,7 @@ from sista.models.pixels import fold_pixels, one_channel
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """pooled [B,C]; patches [B,P,C'], row by row over `grid` = (rows, columns); the deepest there are, of places [B,Q,C'']."""
+    """pooled [B,C]; patches [B,P,C'], row by row over `grid` = (rows, columns); those of its last stage or block, or deeper [B,Q,C'']."""
 
     pooled: Float[Tensor, "b c"]
     patches: Float[Tensor, "b p e"]
@@ -136,7 +136,7 @@ class ImageEncoder(nn.Module):
 
     @property
     def patches_are_deepest(self) -> bool:
-        """Whether nothing deeper than the patches has vectors of places."""
+        """Whether no later stage or block than the patches', nor `sista_compact`'s last map, has vectors of places."""
         return self.patch_block != 0 and self.stage == len(self.model.feature_info) - 1 and not self.last_is_deeper
 
     def describe(self) -> dict[str, Any]:
