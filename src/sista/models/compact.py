@@ -28,8 +28,8 @@ class Compact(nn.Module):
     """Three strided convolutions, a learned position map, residual blocks at stride 8.
 
     Patches are read after the first `local` blocks, where one sees at most 63 pixels: the word of a small finding can only be answered near
-    it. The pooled vector is read after all blocks: with `local` < `blocks` of a map that no stage of `feature_info` has, as `last_is_deeper`
-    says.
+    it. The pooled vector is read after all blocks: where `local` < `blocks` from a map that no stage of `feature_info` has, which
+    `last_is_deeper` says.
 
     It follows the part of timm's contract that `ImageEncoder` uses (`feature_info`, `forward_intermediates`, `forward_head`). The position
     map lets convolutions tell left from right; it is interpolated to the grid, so any film size works. The pooled vector is the mean and
