@@ -51,12 +51,12 @@ class SistaSettings:
         mask_repeats: within, equal words of a report are not each other's negatives.
         mirror: weight of the patch-to-word term.
         within_weight: of a second token term, MGCA's (arXiv 2210.06044): the words of a report against each other by their softmax views of
-            the patches, and patches likewise, half and half; 0 leaves it out. It does not look at the film, and at 1 the term across films,
-            of the same patches, does not either (docs/experiments.md).
+            the patches, and patches likewise, half and half; 0 leaves it out. It does not look at the film, and beside it the term across films
+            is learnt later, most of all from the same patches (docs/experiments.md).
         within_projections: of that term, a linear projection of its own for words and one for patches, from the identity, so that what it
             makes of them need not be what the other token term, grounding and `sista ground` read.
         within_detached: of that term, no gradient goes to the patches: it tells the words of a report apart and trains the text alone.
-            Neither of the two keeps the term across films whole (docs/experiments.md).
+            Neither of the two hastens the term across films much (docs/experiments.md).
         within_deepest: of that term, the patches are the deepest of the image encoder (its last stage or block; of `sista_compact` the map
             that the pooled vector is read from), by a linear projection of their own; those of the term across films stay those of
             `model.patch_stride` or `model.patch_block`, which grounding reads. What each term is worth with it: docs/experiments.md.
