@@ -51,8 +51,8 @@ class SistaSettings:
         mask_repeats: within, equal words of a report are not each other's negatives.
         mirror: weight of the patch-to-word term.
         within_weight: of a second token term, MGCA's (arXiv 2210.06044): the words of a report against each other by their softmax views of
-            the patches, and patches likewise, half and half; 0 leaves it out. It does not look at the film, and beside it the term across films
-            is learnt later, most of all from the same patches (docs/experiments.md).
+            the patches, and patches likewise, half and half; 0 leaves it out. It does not look at the film; beside it the term across
+            films is learnt later, from the same patches most of all (docs/experiments.md).
         within_projections: of that term, a linear projection of its own for words and one for patches, from the identity, so that what it
             makes of them need not be what the other token term, grounding and `sista ground` read.
         within_detached: of that term, no gradient goes to the patches: it tells the words of a report apart and trains the text alone.
