@@ -29,19 +29,6 @@ CHEXPERT = (
     "fracture",
     "support devices",
 )
-PHANTOM = (
-    "consolidation",
-    "pleural effusion",
-    "pneumothorax",
-    "nodule",
-    "mass",
-    "cardiomegaly",
-    "atelectasis",
-    "edema",
-    "central line",
-    "tube",
-    "pacemaker",
-)
 FINDINGS: tuple[Finding, ...] = tuple(replace(f, observation=f.name) if f.name in CHEXPERT else f for f in (*CHEST, *DEVICES, *OTHER))
 BY_NAME = {finding.name: finding for finding in FINDINGS}
 
