@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sista.archives.build import build
-from sista.archives.vindr import VinDr
+from sista.archives.vindr import VinDr, merged
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 from tests.archives.miniature import film, refusals, same_after_pickling, text
@@ -51,8 +52,21 @@ def test_the_majority_of_three_readers_decides_and_the_votes_are_kept(kaggle: Pa
     assert {name for name, value in agreed.labels.items() if value} == {"Cardiomegaly"}
     assert (archive.votes(1)["Cardiomegaly"], archive.votes(1)["readers"], archive.votes(1)["ILD"]) == (3, 3, 1)
     boxes = [(one.finding, one.x, one.y, one.width, one.height) for one in agreed.films[0].regions]
-    assert boxes == [("Cardiomegaly", 691, 1375, 962, 456), ("Cardiomegaly", 700, 1380, 950, 450)]
+    assert boxes == [("Cardiomegaly", 695.5, 1377.5, 956, 453)]
+    each = [(one.x, one.y, one.width, one.height) for one in VinDr(kaggle, merge=0)[1].films[0].regions]
+    assert each == [(691, 1375, 962, 456), (700, 1380, 950, 450)]
     assert (agreed.split, agreed.films[0].view, len(agreed.labels)) == (None, "PA", 14)
+
+
+def test_boxes_of_one_lesion_become_one() -> None:
+    corners = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10], [40, 40, 50, 50], [0, 0, 10, 10]], dtype=float)
+    findings = np.array([3, 3, 3, 3, 1])
+    # the first overlaps the third by 6 / 14 = 0.43 only, and is joined to it by the second (8 / 12 = 0.67)
+    assert merged(corners, findings, 0.5) == [(3, (2, 0, 12, 10)), (3, (40, 40, 50, 50)), (1, (0, 0, 10, 10))]
+    assert len(merged(corners, findings, 0.7)) == len(merged(corners, findings, 0)) == 5
+    assert merged(corners[:0], findings[:0], 0.4) == []
+    with pytest.raises(SistaError, match="merge is 40"):
+        VinDr(Path("anywhere"), merge=40)
 
 
 def test_counts_and_refusals(kaggle: Path) -> None:

@@ -105,8 +105,15 @@ def test_a_table_of_films_and_the_one_that_cannot_be_read(run_path, corpus_path,
     embed(run_path, tmp_path / "ids.csv", tmp_path / "ids", **OPTIONS)
     held = read_embeddings(tmp_path / "ids", "film_id", "subject_id")
     assert (held["film_id"].tolist(), held["subject_id"].tolist()) == (["00000013", "NA"], ["007", "7"])
-    with pytest.raises(SistaError, match="no column 'film'"):
+    with pytest.raises(SistaError, match=r"no column 'film'.*--image-column"):
         embed(run_path, tmp_path / "films.csv", tmp_path / "other", image_column="film", **OPTIONS)
+    with pytest.raises(SistaError, match="no column 'split'"):
+        embed(run_path, tmp_path / "films.csv", tmp_path / "other", split="test", **OPTIONS)
+    plain.assign(split=["train", "test"]).to_csv(tmp_path / "split.csv", index=False)
+    embed(run_path, tmp_path / "split.csv", tmp_path / "test", split="test", **OPTIONS)
+    assert read_embeddings(tmp_path / "test", "film_id", "split")["film_id"].tolist() == ["NA"]
+    with pytest.raises(SistaError, match="split 'tset': did you mean 'test'"):
+        embed(run_path, tmp_path / "split.csv", tmp_path / "other", split="tset", **OPTIONS)
 
 
 def test_a_report_that_is_not_there_has_no_vector_and_is_not_found(run_path, corpus_path, tmp_path):

@@ -83,6 +83,7 @@ def test_ground_scores_a_corpus_on_them_at_each_level(tmp_path, corpus, run_path
     file = release(tmp_path, corpus.values("film_id", rows[:2]).tolist())[1]
     result = ground(run_path, corpus_path, regions=file, levels=["word", "phrase"], out=tmp_path / "run", device="cpu", precision="fp32")
     assert result["regions"] == 3
+    assert result["annotated_films"] == {"in_file": 2, "in_split": 2}
     assert result["levels"]["word"]["queries"] == 3
     frame = read_run(tmp_path / "run").predictions
     assert frame.query("level == 'phrase'")["value/pointing_game"].mean() == pytest.approx(result["pointing_game"]["value"])
@@ -121,4 +122,7 @@ def test_what_is_not_ms_cxr_is_refused(tmp_path, corpus):
     with pytest.raises(SistaError, match="no MS-CXR annotations"):
         read_ms_cxr(tmp_path / "none.json")
     with pytest.raises(SistaError, match="none of the 2 annotated films"):
+        corpus_regions(corpus, read_ms_cxr(release(tmp_path, ["q-1", "q-2"])[0]), corpus.rows("test"))
+    corpus.facts["crop_borders"] = True
+    with pytest.raises(SistaError, match="built with --crop-borders"):
         corpus_regions(corpus, read_ms_cxr(release(tmp_path, ["q-1", "q-2"])[0]), corpus.rows("test"))

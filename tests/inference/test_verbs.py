@@ -14,6 +14,7 @@ from sista.corpus.study import Region
 from sista.errors import SistaError
 from sista.inference.embedding import embed_rows
 from sista.inference.grounding import ground_regions
+from sista.inference.index import Neighbours, VectorIndex, exact_neighbours, unit_rows
 from sista.inference.pretrained import prompts_of
 from sista.metrics.grounding import box_mask, pointing_game
 
@@ -50,6 +51,8 @@ def test_paths_may_be_texts(run_path: Path, corpus_path: Path, tmp_path: Path) -
     sista.ground(run, image=f"{out}/film.png", phrase="heart", out=f"{out}/map.png")  # type: ignore[arg-type]
     assert sista.compare(f"{out}/zero", f"{out}/zero", resamples=10)["metrics"]  # type: ignore[arg-type]
     assert all((tmp_path / name).exists() for name in ("zero/result.json", "map.png"))
+    with pytest.raises(SistaError, match="no MS-CXR annotations"):
+        sista.ground(run, data, regions=f"{out}/none.csv")  # type: ignore[arg-type]
 
 
 def test_zeroshot_tells_a_finding_that_is_mistyped_and_what_it_leaves_out(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
@@ -85,6 +88,17 @@ def test_retrieve_scores_and_queries(run_path: Path, corpus_path: Path, tmp_path
     assert by_film[0]["report"] in corpus.reports()
     with pytest.raises(SistaError, match="not both"):
         sista.retrieve(run_path, corpus_path, image=file, text="x")
+
+
+def test_what_an_index_does_not_find_is_no_result(run_path: Path, corpus_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def search(index: VectorIndex, queries: np.ndarray, k: int) -> Neighbours:
+        """As faiss where the cells it looks into hold two vectors."""
+        found = exact_neighbours(unit_rows(queries), index.vectors, 2)
+        lacking = [(0, 0), (0, k - 2)]
+        return Neighbours(np.pad(found.rows, lacking, constant_values=-1), np.pad(found.scores, lacking, constant_values=-np.inf))
+
+    monkeypatch.setattr(VectorIndex, "search", search)
+    assert len(sista.retrieve(run_path, corpus_path, text="Large left pleural effusion.", top=9)["results"]) == 2
 
 
 def test_ground_equals_the_metric_region_by_region(run_path: Path, corpus_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The classifier: figures from predictions, what validation may choose and test may not, protocol heads, policies, shares too small."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from sista.metrics.result import checksum, read_run
 from sista.transfer import classify as module
 from sista.transfer.classify import classify
 from sista.transfer.classify_head import HEADS, HeadSettings, fit_head
-from sista.transfer.classify_labels import labelled_films
+from sista.transfer.classify_labels import Labelled, labelled_films
 from sista.transfer.classify_scores import choose_operating, share_figures
 from sista.transfer.classify_softmax import fit_softmax
 from sista.transfer.fine_tune import TuneSettings
@@ -126,7 +127,10 @@ def test_unknown_labels_are_not_in_the_loss():
     whole, masked = (fit_head(x, labels, x, y, settings) for labels in (y, hidden))
     np.testing.assert_allclose(whole.weight[:, [0, 2]], masked.weight[:, [0, 2]], atol=1e-5)
     only = fit_head(x, np.column_stack([y[:, 0], np.full(300, np.nan), y[:, 2]]), x, y, settings)
-    np.testing.assert_allclose(only.weight[:, 1], fit_head(x, y, x, y, HeadSettings(epochs=0)).weight[:, 1], atol=1e-5)
+    still = fit_head(x, y, x, y, replace(settings, learning_rate=0.0))
+    np.testing.assert_allclose(only.weight[:, 1], still.weight[:, 1], atol=1e-5)
+    with pytest.raises(SistaError, match="epochs 0"):
+        fit_head(x, y, x, y, HeadSettings(epochs=0))
 
 
 def test_softmax_head_finds_classes_and_never_calls_one_it_has_not_seen():
@@ -143,6 +147,19 @@ def test_softmax_head_finds_classes_and_never_calls_one_it_has_not_seen():
     assert log_loss(index[two[200:]], chance[:, :2] / chance.sum(axis=1, keepdims=True)) < 0.45
     with pytest.raises(SistaError, match="all of one class"):
         fit_softmax(x[:5], np.eye(4)[[0] * 5], x, truth)
+
+
+def test_one_against_the_rest_never_calls_a_class_it_has_not_seen():
+    random = np.random.default_rng(0)
+    index = random.integers(0, 3, 600)
+    x, truth = (np.eye(3)[index] + random.normal(size=(600, 3))).astype(np.float32), np.eye(4)[index]
+    films = Labelled(
+        ("a", "b", "c", "d"), np.arange(600), truth, np.arange(600).astype(str), np.array(["train"] * 400 + ["valid"] * 200), {}
+    )
+    score, _ = module._linear(x, films, "lbfgs", HeadSettings(), False, True, 0, np.arange(400), 0)
+    assert (score(np.arange(600)).argmax(axis=1) != 3).all()
+    alone, _ = module._linear(x, films, "lbfgs", HeadSettings(), False, False, 0, np.arange(400), 0)
+    assert (alone(np.arange(600)).argmax(axis=1) == 3).any()  # the logits of labels that do not exclude each other
 
 
 def test_multi_class_counts_what_it_leaves_out(run_path, corpus_path, tmp_path):

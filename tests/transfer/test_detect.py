@@ -11,12 +11,14 @@ from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 from sista.metrics.detection import Boxes, coco_map
 from sista.models.image_encoder import ImageEncoder
+from sista.transfer import detect as module
 from sista.transfer.detect import detect
 from sista.transfer.detect_boxes import found_boxes, targets_of, true_boxes
 from sista.transfer.detect_heads import Detector
 from sista.transfer.detect_scores import detection_scores
 from sista.transfer.segment_fit import FitSettings
 from sista.transfer.segment_views import ViewSettings, film_view, random_affine
+from sista.transfer.shares import training_share
 
 
 @pytest.mark.parametrize("name", ["sista_compact", "test_resnet", "test_vit", "test_convnext"])
@@ -143,10 +145,15 @@ def test_the_same_seed_gives_the_same_boxes(corpus_path: Path) -> None:
     assert a["per_share"]["0.1"]["draws"][0]["positive"]["mass"] >= 1
 
 
-def test_a_share_that_cannot_be_is_named_and_the_others_are_kept(corpus_path: Path, run_path: Path) -> None:
+def test_a_share_that_fails_is_named_and_the_others_are_kept(corpus_path: Path, run_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "training_share", lambda films, share, *rest: training_share(films, share if share == 1 else -1.0, *rest))
     fit = FitSettings(epochs=1, batch_size=8)
-    result = detect(str(run_path), corpus_path, ["cardiomegaly"], shares=[0.0, 1.0], width=16, fit=fit, device="cpu")
+    result = detect(str(run_path), corpus_path, ["cardiomegaly"], shares=[0.5, 1.0], width=16, fit=fit, device="cpu")
     assert set(result["per_share"]) == {"1.0"}
-    assert "label share" in result["refused"]["0"]
+    assert "label share" in result["refused"]["0.5"]
     with pytest.raises(SistaError, match="label share"):
-        detect(str(run_path), corpus_path, ["cardiomegaly"], shares=[0.0], width=16, fit=fit, device="cpu")
+        detect(str(run_path), corpus_path, ["cardiomegaly"], shares=[0.5], width=16, fit=fit, device="cpu")
+    with pytest.raises(SistaError, match="label share 10: expected"):
+        detect(str(run_path), corpus_path, ["cardiomegaly"], shares=[1, 10, 100], width=16, fit=fit, device="cpu")
+    with pytest.raises(SistaError, match="width is 100"):
+        detect(str(run_path), corpus_path, ["cardiomegaly"], shares=[1.0], width=100, fit=fit, device="cpu")

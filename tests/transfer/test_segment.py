@@ -14,6 +14,7 @@ from sista.corpus.study import Region
 from sista.errors import SistaError
 from sista.metrics.dice import all_empty_floor, positive_dice_per_image, protocol_dice, protocol_dice_per_image
 from sista.models.image_encoder import ImageEncoder
+from sista.transfer import segment as module
 from sista.transfer import segment_targets
 from sista.transfer.decoders import Segmenter
 from sista.transfer.pyramid import EncoderMaps, Pyramid
@@ -22,6 +23,7 @@ from sista.transfer.segment_fit import FitSettings
 from sista.transfer.segment_scores import dice_on_positives, dice_or_empty, finding_scores, macro_dice, pixel_counts, pooled_dice
 from sista.transfer.segment_targets import annotated, region_masks, region_names, training_positions
 from sista.transfer.segment_views import ViewSettings, film_view, mask_view, random_affine
+from sista.transfer.shares import training_share
 
 QUICK = FitSettings(epochs=3, batch_size=16, learning_rate=2e-3)
 ENCODERS = ["sista_compact", "test_resnet", "test_vit", "test_convnext", "test_efficientnet"]
@@ -217,14 +219,23 @@ def test_what_cannot_be_is_refused(corpus_path: Path, run_path: Path) -> None:
         segment(str(run_path), corpus_path, ["cardiomegaly"], shares=[2.0])
     with pytest.raises(SistaError, match="schedule"):
         segment(str(run_path), corpus_path, ["cardiomegaly"], shares=[1.0], fit=FitSettings(schedule="step"))
+    with pytest.raises(SistaError, match="epochs 0, batch_size 16"):
+        segment(str(run_path), corpus_path, ["cardiomegaly"], shares=[1.0], fit=FitSettings(epochs=0))
+    with pytest.raises(SistaError, match="protocol-batch is 0"):
+        segment(str(run_path), corpus_path, ["cardiomegaly"], protocol_batch=0)
+    with pytest.raises(SistaError, match="validation-films is 0"):
+        segment(str(run_path), corpus_path, ["cardiomegaly"], validation_films=0)
+    with pytest.raises(SistaError, match="seed is -1"):
+        segment(str(run_path), corpus_path, ["cardiomegaly"], seed=-1)
 
 
-def test_a_share_that_cannot_be_is_named_and_the_others_are_kept(run_path, corpus_path, tmp_path):
+def test_a_share_that_fails_is_named_and_the_others_are_kept(run_path, corpus_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "training_share", lambda films, share, *rest: training_share(films, share if share == 1 else -1.0, *rest))
     result = segment(
-        str(run_path), corpus_path, ["cardiomegaly"], shares=[0.0, 1.0], fit=FitSettings(epochs=1), device="cpu", out=tmp_path / "out"
+        str(run_path), corpus_path, ["cardiomegaly"], shares=[0.5, 1.0], fit=FitSettings(epochs=1), device="cpu", out=tmp_path / "out"
     )
     assert set(result["per_share"]) == {"1.0"}
-    assert "label share" in result["refused"]["0"]
+    assert "label share" in result["refused"]["0.5"]
     assert set(pd.read_parquet(tmp_path / "out" / "predictions.parquet")["share"]) == {1.0}
 
 

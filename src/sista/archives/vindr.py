@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse.csgraph import connected_components
 
 from sista.archives.release import Release, RowGroups, existing, read_columns, read_header
 from sista.corpus.study import Film, Region, Study
@@ -39,7 +40,8 @@ class VinDr(Release):
     Read, Kaggle: `train.csv` (image_id, class_name, rad_id, x_min, y_min, x_max, y_max); films in `train/`; no split.
     Read, PhysioNet: `annotations/annotations_train.csv` and `_test.csv`, and `image_labels_train.csv` and `_test.csv` (one column per
     finding); films in `train/` and `test/`; the test set carries the consensus of five readers as one reader.
-    Boxes: every reader's box of a finding that got the majority, not merged, in pixels of the DICOM.
+    Boxes: of findings that got the majority, in pixels of the DICOM; those of one finding that overlap, mostly one lesion drawn by several
+    readers, are one, with the mean of their corners, so that a lesion is not counted once a reader.
     Left out: rows that repeat another, boxes without numbers or extent, boxes of findings without a majority. There are no patient ids in
     the tables: each film counts as its own subject.
 
@@ -49,12 +51,17 @@ class VinDr(Release):
     Args:
         root: the folder of train.csv, or the folder that holds annotations/.
         images: the folder that holds train/ (and test/); by default `root`.
+        merge: boxes of one finding become one where they overlap by this intersection over union (the competition's is 0.4), directly or
+            by way of others; 0 keeps every reader's.
     """
 
     name = "vindr"
 
-    def __init__(self, root: Path, images: Path | None = None) -> None:
+    def __init__(self, root: Path, images: Path | None = None, merge: float = 0.4) -> None:
         super().__init__(root)
+        if not 0 <= merge <= 1:
+            raise SistaError(f"merge is {merge}; it is an intersection over union, 0 to 1, and 0 merges nothing")
+        self.merge = merge
         parts = {part: self.find_or_none(f"annotations/annotations_{part}.csv", f"annotations_{part}.csv") for part in ("train", "test")}
         self.physionet = any(parts.values())
         found = {part: path for part, path in parts.items() if path} if self.physionet else {"": self.find("train.csv")}
@@ -98,10 +105,10 @@ class VinDr(Release):
         folder, names = self.images / (part or "train"), (f"{image}.dicom", f"{image}.dcm", f"{image}.png", f"{image}.jpg")
         path = next((folder / name for name in names if (folder / name).is_file()), None) or existing(folder / names[0])
         index = range(len(self))[index]
+        rows = slice(self._box_start[index], self._box_start[index + 1])
         regions = []
-        for row in range(self._box_start[index], self._box_start[index + 1]):
-            x, y, right, bottom = self._boxes[row].astype(float).tolist()
-            regions.append(Region(self.label_names[self._box_finding[row]], x, y, right - x, bottom - y))
+        for finding, (x, y, right, bottom) in merged(self._boxes[rows].astype(float), self._box_finding[rows], self.merge):
+            regions.append(Region(self.label_names[finding], x, y, right - x, bottom - y))
         labels = dict(zip(self.label_names, (2 * self._votes[index] > self._readers[index]).astype(float).tolist(), strict=True))
         return Study(image, image, "", (Film(image, path, "PA", tuple(regions)),), labels, split=part or None)
 
@@ -163,6 +170,24 @@ class VinDr(Release):
             frames.append(long[long["vote"] > 0].assign(part=part))
             names += [name for name in (_SAME.get(name, name) for name in findings) if name not in (*names, NONE)]
         return (pd.concat(frames, ignore_index=True) if frames else None), names
+
+
+def merged(corners: np.ndarray, findings: np.ndarray, least: float) -> list[tuple[int, tuple[float, float, float, float]]]:
+    """Finding and corners of each box of a film, in the order of the first of each group: corners [n,4], findings [n].
+
+    A group are the boxes of one finding that are connected by overlaps of at least `least` (IoU), and is the mean of their corners.
+    """
+    overlap = np.maximum(0, np.minimum(corners[:, None, 2:], corners[None, :, 2:]) - np.maximum(corners[:, None, :2], corners[None, :, :2]))
+    both, area = overlap.prod(axis=-1), (corners[:, 2:] - corners[:, :2]).prod(axis=1)
+    same = findings[:, None] == findings[None, :]
+    joined = same & (both >= least * (area[:, None] + area[None, :] - both)) & (least > 0)
+    _, group = connected_components(joined | np.eye(len(corners), dtype=bool), directed=False)
+    firsts = np.unique(group, return_index=True)[1] if len(group) else []
+    found = []
+    for first in sorted(firsts):
+        x, y, right, bottom = corners[group == group[first]].mean(axis=0).tolist()
+        found.append((int(findings[first]), (x, y, right, bottom)))
+    return found
 
 
 def _read_marks(path: Path) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def evaluate(
     pooled = np.concatenate([embed_rows(model, corpus, others, texts=False).pooled, test.pooled])
     rows = np.concatenate([others, test.rows])
     macro, per_finding = zero_shot_auroc(model, corpus, test, prompts_of(names))
-    parts, draws = share_plan(list(shares), None, cheap=True)
+    parts, draws = share_plan(list(shares), None, seed, cheap=True)
     probes, _ = probe_features(pooled, corpus, rows, label_table(corpus, names)[rows], names, parts, draws, seed)
     recall = retrieval_recall(corpus, test)
     grounding = ground_regions(model, corpus, test.rows, regions)

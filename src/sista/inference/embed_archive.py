@@ -29,7 +29,7 @@ from sista.corpus.reports.report import clean_text
 from sista.corpus.reports.sections import split_sections, training_text
 from sista.corpus.study import SPLITS, StudyRefused
 from sista.corpus.tables import cell_text, read_table
-from sista.errors import SistaError
+from sista.errors import SistaError, nearest
 from sista.inference.pretrained import PretrainedModel, load
 from sista.metrics.result import IDS
 from sista.models.precision import Precision
@@ -76,7 +76,7 @@ def embed(
         model: a pre-trained run, a checkpoint, or a Hub name.
         data: a corpus, or a .csv, .tsv, .parquet or .jsonl table with one film a row.
         out: a folder for the shards.
-        split: only this part of a corpus.
+        split: only this part of a corpus, or of a table with a column `split`.
         image_column: of a table, the path of each film, relative to the table's folder.
         report_column: of a table, the report to embed beside it, as a corpus would hold it (findings and impression), where there is one;
             by default none.
@@ -87,7 +87,7 @@ def embed(
     if shard < 1:
         raise SistaError(f"--shard is {shard}; it must be at least 1")
     begin, data, out = time.perf_counter(), Path(data), Path(out)
-    source = _corpus(data, split) if data.is_dir() else _table(data, image_column, report_column)
+    source = _corpus(data, split) if data.is_dir() else _table(data, image_column, report_column, split)
     if not len(source):
         raise SistaError(f"{data} has no film{f' in split {split!r}' if split else ''} to embed")
     trained = load(model, device, precision)
@@ -234,11 +234,17 @@ def _corpus(data: Path, split: str | None) -> Source:
     return Source(str(data), corpus.fingerprint, ids, films, (lambda some: corpus.reports(rows[some])) if corpus.has_reports else None)
 
 
-def _table(data: Path, image_column: str, report_column: str | None) -> Source:
+def _table(data: Path, image_column: str, report_column: str | None, split: str | None) -> Source:
     frame = _read_table(data)
-    for column in filter(None, (image_column, report_column)):
-        if column not in frame.columns:
-            raise SistaError(f"{data} has no column {column!r} (it has {', '.join(map(str, frame.columns))}); name it with --image_column")
+    for option, column in (("--image-column", image_column), ("--report-column", report_column), ("--split", split and "split")):
+        if column and column not in frame.columns:
+            told = "is for a table with one" if option == "--split" else "names it"
+            raise SistaError(f"{data} has no column {column!r} (it has {', '.join(map(str, frame.columns))}); {option} {told}")
+    if split is not None:
+        known = [cell_text(cell) for cell in frame["split"]]
+        if split not in known:
+            raise SistaError(f"{data} has no film in split {split!r}: {nearest(split, sorted(set(known)))}")
+        frame = frame[[one == split for one in known]]
     paths = [cell_text(cell) for cell in frame[image_column]]
 
     def films(some: np.ndarray, model: PretrainedModel) -> tuple[Tensor, list[str]]:

@@ -57,7 +57,7 @@ class Grounding:
         per = {
             name: bootstrap_mean(self.hit[self.findings == name], groups=self.subjects[self.findings == name]).as_dict() for name in names
         }
-        return {"regions": len(self.hit), **self.means(), "chance": float(np.mean(self.chance)), "pointing_game_per_finding": per}
+        return {"regions": len(self.hit), **self.means(), "chance": _mean(self.chance), "pointing_game_per_finding": per}
 
 
 def ground(
@@ -122,7 +122,8 @@ def ground(
     assert data is not None
     corpus = Corpus.open(data)
     rows = corpus.rows(split)
-    given = corpus_regions(corpus, read_ms_cxr(regions), rows) if regions is not None else None
+    annotated = read_ms_cxr(regions) if regions is not None else None
+    given = corpus_regions(corpus, annotated, rows) if annotated is not None else None
     found = {level: ground_regions(trained, corpus, rows, limit, level, given) for level in asked}
     scored = {level: one for level, one in found.items() if len(one.hit)}
     if not scored:
@@ -130,6 +131,7 @@ def ground(
     metrics = {f"{name}/{level}": mean for level, one in scored.items() for name, mean in one.means().items()}
     result = {
         **run_facts("ground", model, trained, corpus, np.unique(np.concatenate([one.rows for one in scored.values()])), split, arguments),
+        **({"annotated_films": {"in_file": len(annotated), "in_split": len(given)}} if annotated is not None and given is not None else {}),
         **(scored["phrase"].summary() if "phrase" in scored else {}),
         "levels": {
             level: {"queries": len(one.hit), "chance": _mean(one.chance), **(one.means() if level in scored else {})}

@@ -32,6 +32,16 @@ class Neighbours:
     scores: NDArray[np.float32]
 
 
+def chosen_kind(kind: Kind, count: int) -> Literal["exact", "faiss"]:
+    """What a kind comes to for `count` vectors: auto is exact up to `EXACT_UP_TO`, and faiss above where it is installed."""
+    if kind not in ("auto", "exact", "faiss"):
+        raise SistaError(f"index kind {kind!r}: choose auto, exact or faiss")
+    available = importlib.util.find_spec("faiss") is not None
+    if kind == "faiss" and not available:
+        raise SistaError("the faiss index needs faiss: pip install -e '.[faiss]', or use the exact index")
+    return ("faiss" if available and count > EXACT_UP_TO else "exact") if kind == "auto" else kind
+
+
 class VectorIndex:
     """N vectors [N,D], normalised to length 1 here, to be searched by cosine.
 
@@ -41,12 +51,7 @@ class VectorIndex:
 
     def __init__(self, vectors: ArrayLike, kind: Kind = "auto", cells: int | None = None, probes: int | None = None, seed: int = 0) -> None:
         self.vectors = unit_rows(vectors)
-        if kind not in ("auto", "exact", "faiss"):
-            raise SistaError(f"index kind {kind!r}: choose auto, exact or faiss")
-        available = importlib.util.find_spec("faiss") is not None
-        if kind == "faiss" and not available:
-            raise SistaError("the faiss index needs faiss: pip install -e '.[faiss]', or use the exact index")
-        self.kind = ("faiss" if available and len(self.vectors) > EXACT_UP_TO else "exact") if kind == "auto" else kind
+        self.kind = chosen_kind(kind, len(self.vectors))
         self._faiss = self._trained(cells, probes, seed) if self.kind == "faiss" else None
 
     def __len__(self) -> int:

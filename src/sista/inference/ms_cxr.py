@@ -36,6 +36,7 @@ class AnnotatedFilm:
 
 def read_ms_cxr(file: Path) -> dict[str, AnnotatedFilm]:
     """dicom id -> its boxes, in the order of the file. Raises SistaError for a file of another form, or boxes that make no sense."""
+    file = Path(file)
     try:
         rows = list(_from_csv(file) if file.suffix.lower() == ".csv" else _from_json(file))
     except FileNotFoundError as error:
@@ -56,8 +57,11 @@ def read_ms_cxr(file: Path) -> dict[str, AnnotatedFilm]:
 def corpus_regions(corpus: Corpus, films: Mapping[str, AnnotatedFilm], rows: np.ndarray) -> dict[int, tuple[Region, ...]]:
     """Corpus row -> its regions in pixels of the square film of `Corpus.films`; the boxes of one phrase become one region with their union.
 
-    Films are matched by film id (the dicom id). Raises SistaError when none matches.
+    Films are matched by film id (the dicom id). Raises SistaError when none matches, and for a corpus whose films were cropped: where the
+    released film's boxes lie on them is not known.
     """
+    if corpus.facts.get("crop_borders"):
+        raise SistaError(f"corpus {corpus.path} was built with --crop-borders, and the boxes are of whole films; build one without")
     found: dict[int, tuple[Region, ...]] = {}
     for row, film_id in zip(rows.tolist(), corpus.values("film_id", rows).tolist(), strict=True):
         if film_id not in films:

@@ -12,7 +12,7 @@ from sista.corpus.disk import read_json
 from sista.errors import SistaError
 from sista.inference.embed_archive import read_embeddings
 from sista.inference.embedding import SplitVectors, embed_rows
-from sista.inference.index import EXACT_UP_TO, Kind, VectorIndex, hits_at
+from sista.inference.index import EXACT_UP_TO, Kind, VectorIndex, chosen_kind, hits_at
 from sista.inference.pretrained import PretrainedModel, load
 from sista.inference.result import id_columns, run_facts
 from sista.metrics.interval import Estimate, bootstrap_mean
@@ -74,7 +74,7 @@ def retrieve(
     if image is None and text is None:
         hits = retrieval_hits(corpus, vectors, index)
         means = {name: bootstrap_mean(values, groups=vectors.subjects).as_dict() for name, values in hits.items()}
-        result = {**facts, **means, "metrics": means}
+        result = {**facts, "index": chosen_kind(index, len(rows)), **means, "metrics": means}
         if out is not None:
             write_run(out, result, {**id_columns(corpus, rows), **{f"value/{name}": values for name, values in hits.items()}})
         return result
@@ -83,6 +83,7 @@ def retrieve(
     hits_found = [
         {"study_id": corpus.column("study_id")[int(rows[i])], "similarity": float(score), "report": corpus.reports(rows[[i]])[0]}
         for i, score in zip(found.rows[0], found.scores[0], strict=True)
+        if i >= 0  # faiss says -1 where the cells it looked into held fewer
     ]
     return {**facts, "query": str(image or text), "results": hits_found}
 

@@ -23,7 +23,7 @@ from sista.protocols.label_shares import share_rows
 from sista.transfer.classify_head import HEADS, LOSSES, HeadSettings, fit_head
 from sista.transfer.classify_labels import Labelled, labelled_films
 from sista.transfer.classify_scores import share_figures
-from sista.transfer.classify_softmax import fit_softmax
+from sista.transfer.classify_softmax import ABSENT, fit_softmax
 from sista.transfer.fine_tune import TUNES, TuneSettings, film_views, fine_tune
 from sista.transfer.linear_probe import fit_linear_probe
 from sista.transfer.linear_probe_rows import taken
@@ -82,7 +82,7 @@ def classify(
         multi_class: the labels are classes, of which each film has exactly one; films with none or several are left out and counted.
         sensitivity: thresholds find this share of the positives on valid; by default they maximise F1.
         protocol: the published protocol that the corpus was split by; its sizes, known defects and published scores then stand beside.
-        image_size: side of the films in pixels; by default the encoder's.
+        image_size: side of the films in pixels; by default that of the run, 224 with weights from elsewhere.
         untrained: the same architecture with fresh weights instead, as a floor.
         cache: a folder where features are kept by encoder and films, for the next run.
         resamples: of the bootstrap over test subjects.
@@ -94,7 +94,7 @@ def classify(
     arguments = dict(locals())
     require_folder(out)
     begin = time.perf_counter()
-    shares, draws = share_plan(shares, draws, cheap=mode == "linear")
+    shares, draws = share_plan(shares, draws, seed, cheap=mode == "linear")
     softmax = _softmax(loss, multi_class)
     minibatch, tune = _settings(mode, head, minibatch, recipe, tune)
     if sensitivity is not None and not 0 < sensitivity <= 1:
@@ -110,7 +110,7 @@ def classify(
     learnt, valid, test = films.of("train"), films.of("valid"), films.of("test")
     if mode == "linear":
         features = frozen_features(backbone, corpus, films.rows, chosen, exact, cache)
-        train = partial(_linear, features, films, head, minibatch, softmax, seed)
+        train = partial(_linear, features, films, head, minibatch, softmax, multi_class, seed)
     else:
         train = partial(_tuned, backbone, corpus, films, tune, softmax, seed, chosen, exact)
     per_share, refused, scored = dict[str, Any](), dict[str, str](), list[Scored]()
@@ -180,6 +180,7 @@ def _linear(
     head: str,
     settings: HeadSettings,
     softmax: bool,
+    multi_class: bool,
     seed: int,
     used: NDArray[np.intp],
     draw: int,
@@ -197,7 +198,8 @@ def _linear(
             "best_penalty": regression.best_epoch,
         }
     probe = fit_linear_probe(x, y, x_valid, y_valid, names=films.names)
-    return lambda some: probe.scores(features[some]), {"penalty": probe.penalty}
+    absent = np.where(multi_class & ~(y == 1).any(axis=0), ABSENT, 0.0)  # of classes, one without a film is never called
+    return lambda some: probe.scores(features[some]) + absent, {"penalty": probe.penalty}
 
 
 def _tuned(

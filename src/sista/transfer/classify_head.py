@@ -71,6 +71,9 @@ def fit_head(
 
     The features are used as they are, not standardised. Raises SistaError when no validation label is known, or nothing can be learnt.
     """
+    if min(settings.epochs, settings.batch_size, settings.patience) < 1:
+        of = f"epochs {settings.epochs}, batch_size {settings.batch_size}, patience {settings.patience}"
+        raise SistaError(f"minibatch: {of}; expected 1 or more of each")
     refuse_unlearnable(labels, labels_valid)
     x, y = torch.from_numpy(np.ascontiguousarray(features)), torch.from_numpy(labels).float()
     x_valid, y_valid = torch.from_numpy(np.ascontiguousarray(features_valid)), torch.from_numpy(labels_valid).float()

@@ -65,7 +65,7 @@ def detect(
         draws: how many draws of each share are averaged; by default 1 each.
         head: retinanet or faster_rcnn.
         tune: train the encoder too, at a smaller rate; otherwise it stays as it is, batch norm included.
-        image_size: side of the films in pixels; by default the encoder's.
+        image_size: side of the films in pixels; by default that of the run, 224 with weights from elsewhere.
         width: channels of the pyramid and the head; by default 256, or less for small encoders.
         negatives: at most so many training films without a box for each with one; by default all.
         fit: optimiser, schedule and early stopping.
@@ -81,7 +81,7 @@ def detect(
     arguments = dict(locals())
     require_folder(out)
     begin = time.perf_counter()
-    shares, draws = share_plan(shares, draws)
+    shares, draws = share_plan(shares, draws, seed)
     corpus = Corpus.open(data)
     films = annotated(corpus, findings)
     beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")})

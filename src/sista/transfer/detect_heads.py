@@ -16,6 +16,7 @@ from sista.transfer.pyramid import Pyramid, width_for
 HEADS = ("retinanet", "faster_rcnn")
 FINEST, LEVELS = 4, 4  # stride of the finest map that is searched, in pixels; maps at least
 ANCHOR = 3  # side of a level's smallest anchor in strides; two larger ones at thirds of an octave, three shapes each
+GROUPS = 8  # of group norm in RetinaNet's head
 SCORE_CUT, MOST = 0.01, 50  # COCO's curve and FROC need unsure boxes as well; boxes a film
 
 
@@ -71,6 +72,8 @@ class Detector(nn.Module):
         super().__init__()
         if head not in HEADS:
             raise SistaError(f"head {head!r}: choose {' or '.join(HEADS)}")
+        if width is not None and (width < 1 or width % GROUPS):
+            raise SistaError(f"--width is {width}; the pyramid's channels are a multiple of {GROUPS}")
         from torchvision.models.detection import FasterRCNN, RetinaNet
         from torchvision.models.detection.anchor_utils import AnchorGenerator
         from torchvision.models.detection.retinanet import RetinaNetHead
@@ -83,7 +86,7 @@ class Detector(nn.Module):
         films: dict[str, Any] = {"min_size": side, "max_size": side, "image_mean": [0.0], "image_std": [1.0], "size_divisible": 1}
         self.first_label = int(head == "faster_rcnn")
         if head == "retinanet":
-            norm = partial(nn.GroupNorm, 8)  # with it and the GIoU loss as torchvision's second version of RetinaNet
+            norm = partial(nn.GroupNorm, GROUPS)  # with it and the GIoU loss as torchvision's second version of RetinaNet
             made = RetinaNetHead(maps.out_channels, anchors.num_anchors_per_location()[0], findings, norm_layer=norm)
             made.regression_head._loss_type = "giou"
             self.model: nn.Module = RetinaNet(

@@ -56,7 +56,7 @@ def probe(
     """
     arguments = dict(locals())
     require_folder(out)
-    shares, draws = share_plan(shares, draws, cheap=True)
+    shares, draws = share_plan(shares, draws, seed, cheap=True)
     corpus = Corpus.open(data)
     names = labels or list(corpus.label_names)
     truth = label_table(corpus, names, uncertain)

@@ -62,7 +62,7 @@ def segment(
         draws: how many draws of each share are averaged; by default 1 each.
         decoder: unet, progressive (SETR-PUP) or dpt; auto is unet for hierarchical encoders and progressive for plain transformers.
         tune: train the encoder too, at a smaller rate; otherwise it stays as it is, batch norm included.
-        image_size: side of the films in pixels; by default the encoder's.
+        image_size: side of the films in pixels; by default that of the run, 224 with weights from elsewhere.
         negatives: at most so many training films without a region for each with one (SIIM's protocol: 1); by default all.
         fit: optimiser, schedule and early stopping.
         views: how training films and their masks are moved together.
@@ -78,7 +78,9 @@ def segment(
     arguments = dict(locals())
     require_folder(out)
     begin = time.perf_counter()
-    shares, draws = share_plan(shares, draws)
+    shares, draws = share_plan(shares, draws, seed)
+    if protocol_batch < 1:
+        raise SistaError(f"--protocol-batch is {protocol_batch}; it must be 1 or more")
     corpus = Corpus.open(data)
     films = annotated(corpus, findings)
     beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")})

@@ -74,8 +74,11 @@ def fit(
     """Train what requires a gradient in `model`, and leave it with the weights of the best validation, in evaluation mode.
 
     read(positions [b], step) makes a batch, in a thread ahead of the step; loss_of its loss; score_of the validation score (larger is
-    better). Order and weights depend on `seed` alone. Raises SistaError when a loss is not finite.
+    better). Order and weights depend on `seed` alone. Raises SistaError when a loss is not finite, and for settings that train nothing.
     """
+    if min(settings.epochs, settings.batch_size, settings.patience, settings.least_steps) < 1 or not len(positions):
+        of = f"epochs {settings.epochs}, batch_size {settings.batch_size}, patience {settings.patience}, least_steps {settings.least_steps}"
+        raise SistaError(f"fit: {of}, {len(positions)} films; expected 1 or more of each")
     optimizer, schedule, steps = _optimizer(model, len(positions), settings)
     every = max(math.ceil(len(positions) / settings.batch_size), settings.least_steps)
     history, best, waited = Fitted(), _weights(model), 0

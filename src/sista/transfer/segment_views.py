@@ -19,8 +19,8 @@ class ViewSettings:
         scale: largest relative change of size (the protocol has 0.1).
         rotation: largest angle, in degrees (the protocol has 10).
         shift: largest shift, as a share of the side.
-        contrast: largest relative change of contrast and brightness, films only.
-        share: share of the films that are changed at all.
+        contrast: largest relative change of contrast and brightness, of every film, its regions staying as they are.
+        share: share of the films that are moved: scaled, turned and shifted.
     """
 
     scale: float = 0.1

@@ -13,9 +13,16 @@ from sista.transfer.segment_targets import Annotated
 PROBE_DRAWS = {0.01: 5, 0.1: 3, 1.0: 1}  # of a linear head, which costs seconds
 
 
-def share_plan(shares: list[float] | None, draws: list[int] | None, cheap: bool = False) -> tuple[list[float], list[int]]:
-    """Shares and the number of draws of each, with their defaults: 1 draw each, or where draws are cheap those of `PROBE_DRAWS`."""
+def share_plan(shares: list[float] | None, draws: list[int] | None, seed: int, cheap: bool = False) -> tuple[list[float], list[int]]:
+    """Shares and the number of draws of each, with their defaults: 1 draw each, or where draws are cheap those of `PROBE_DRAWS`.
+
+    Raises SistaError for a share that is none, a share without a draw, and a negative seed.
+    """
     shares = shares or [0.01, 0.1, 1.0]
+    if wrong := [share for share in shares if not 0 < share <= 1]:
+        raise SistaError(f"label share {wrong[0]:g}: expected more than 0 and at most 1 (0.01 is 1 %)")
+    if seed < 0:
+        raise SistaError(f"--seed is {seed}; it must be 0 or more")
     draws = draws or [PROBE_DRAWS.get(share, 3) if cheap else 1 for share in shares]
     if len(draws) != len(shares) or min(draws) < 1:
         raise SistaError(f"--draws {draws} for --shares {shares}; give one number of draws a share, 1 or more")
@@ -34,6 +41,8 @@ def training_share(films: Annotated, share: float, draw: int, seed: int) -> Labe
 def validation_positions(films: Annotated, most: int, seed: int) -> np.ndarray:
     """At most about `most` films of the valid split, findings in proportion."""
     valid = films.of("valid")
+    if most < 1:
+        raise SistaError(f"--validation-films is {most}; it must be 1 or more")
     if len(valid) <= most:
         return valid
     return valid[share_rows(films.subjects[valid], films.present[valid].astype(float), most / len(valid), 0, seed).rows]

@@ -127,6 +127,10 @@ def test_masks_shrink_by_majority() -> None:
     mask[10:30, 20:] = True
     small = resize_mask(mask, 20, 20)
     np.testing.assert_array_equal(small, mask[::2, ::2])
+    thin = np.zeros((40, 40), dtype=bool)
+    thin[21, 4:36] = True  # a quarter of each pixel at a tenth of the size
+    np.testing.assert_array_equal(np.flatnonzero(resize_mask(thin, 4, 4).any(axis=1)), [2])
+    assert not resize_mask(np.zeros((40, 40), dtype=bool), 4, 4).any()
 
 
 def test_black_borders_are_cropped_on_request() -> None:

@@ -200,9 +200,14 @@ def resize_film(pixels: np.ndarray, size: int) -> tuple[np.ndarray, float]:
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A boolean mask at another size, a pixel kept where at least half of what it covers was set."""
+    """A boolean mask at another size, a pixel kept where at least half of what it covers was set; where none is, the fullest ones, so that
+    what was drawn thin does not vanish."""
     image = Image.fromarray(np.asarray(mask, dtype=np.uint8) * 255).resize((width, height), Image.Resampling.BOX)
-    return np.asarray(image) >= 128
+    kept = np.asarray(image) >= 128
+    if not kept.any() and np.any(mask):
+        covered = np.asarray(Image.fromarray(np.asarray(mask, dtype=np.float32)).resize((width, height), Image.Resampling.BOX))
+        return covered == covered.max()
+    return kept
 
 
 IMAGE_FORMATS = ("jpeg", "png", "pgm")
