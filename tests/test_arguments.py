@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sista.arguments import explain, spelled_out, underscores
+from sista.arguments import config_first, explain, spelled_out, underscores
 from sista.errors import SistaError
 
 TYPES = {
@@ -60,6 +60,11 @@ def test_a_list_without_entries_does_not_mean_the_default(empty: list[str]) -> N
         spelled_out(["--names", *empty], TYPES)
     with pytest.raises(SistaError, match="--shares is empty"):
         spelled_out(["--shares="], TYPES)
+
+
+def test_files_of_config_come_first_so_that_options_win() -> None:
+    written = ["--a", "1", "--config", "x.yaml", "--b", "2", "--config=y.yaml"]
+    assert config_first(written) == ["--config", "x.yaml", "--config=y.yaml", "--a", "1", "--b", "2"]
 
 
 def test_dashes_and_underscores_are_the_same_in_names_and_not_in_values() -> None:

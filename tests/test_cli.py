@@ -66,7 +66,7 @@ def test_the_whole_way_by_commands(tmp_path: Path, capsys: pytest.CaptureFixture
     )
     assert code == 0
     assert json.loads(out.splitlines()[-1])["steps"] > 0
-    assert json.loads((model / "run.json").read_text())["settings"] == {"sigma": 0.5}
+    assert json.loads((model / "run.json").read_text())["settings"]["sigma"] == 0.5
     for verb in ("zeroshot", "retrieve", "ground"):
         code, out, _ = run(capsys, verb, "--model", model, "--data", corpus, "--json")
         assert code == 0
@@ -90,6 +90,9 @@ def test_config_file(tmp_path: Path, corpus_path: Path, capsys: pytest.CaptureFi
     code, out, _ = run(capsys, "pretrain", "--config", config, "--data", corpus_path, "--out", tmp_path / "run", "--json")
     assert code == 0
     assert json.loads(out.splitlines()[-1])["method"] == "clip"
+    before = ("pretrain", "--optimizer.epochs", "0", "--config", config, "--data", corpus_path, "--out", tmp_path / "floor", "--json")
+    code, out, _ = run(capsys, *before)
+    assert json.loads(out.splitlines()[-1])["steps"] == 0  # what is given beside a file wins, before it as well as behind it
 
 
 @pytest.fixture
@@ -205,8 +208,11 @@ def test_mistakes_get_one_clear_line(
 
 @pytest.mark.parametrize("where", ["a file", "a file/below"])
 def test_a_file_where_a_folder_belongs_is_told_in_a_line(
-    where: str, tmp_path: Path, corpus_path: Path, capsys: pytest.CaptureFixture[str]
+    where: str, tmp_path: Path, corpus_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refused(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
     (tmp_path / "a file").write_text("")
     (tmp_path / "grid.yaml").write_text(GRID.format(corpus=corpus_path))
     for command in (
@@ -216,6 +222,10 @@ def test_a_file_where_a_folder_belongs_is_told_in_a_line(
     ):
         assert main(command) == 2, command
         assert str(tmp_path / "a file") in capsys.readouterr().err
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert main(["pretrain", "--data", str(corpus_path), "--out", str(tmp_path / "new"), "--optimizer.batch-size", "24"]) == 2
+    assert capsys.readouterr().err == f"sista pretrain: {tmp_path / 'new'}: Permission denied\n"
+    monkeypatch.undo()
     assert main(["check", str(corpus_path), "--page", str(tmp_path)]) == 2
     assert "is a folder; give the name of an HTML file" in capsys.readouterr().err
 

@@ -32,6 +32,18 @@ def underscores(argument: str) -> str:
     return argument if not match else "--" + match[0][2:].replace("-", "_") + argument[match.end() :]
 
 
+def config_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with every `--config FILE` moved to the front, in their order: options beside a file win wherever they stand."""
+    files, rest, left = [], [], list(arguments)
+    while left:
+        argument = left.pop(0)
+        if argument == "--config" and left:
+            files += [argument, left.pop(0)]
+        else:
+            (files if argument.startswith("--config=") else rest).append(argument)
+    return [*files, *rest]
+
+
 def spelled_out(arguments: Sequence[str], types_of: Mapping[str, Any]) -> list[str]:
     """Each switch with its value, each list in brackets.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sista.arguments import explain, spelled_out, underscores
+from sista.arguments import config_first, explain, spelled_out, underscores
 from sista.errors import SistaError, nearest
 
 # verb: (module:function, first line of its help). Modules are imported when their verb is called, so that `sista --help` is quick.
@@ -62,6 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:  # a file where a folder belongs, or the reverse
         print(f"sista {verb}: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
+        return 2
+    except OSError as error:  # no right to write there, a disk that is read-only
+        if error.filename is None:
+            raise
+        print(f"sista {verb}: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"sista {verb}: interrupted", file=sys.stderr)
@@ -142,14 +147,14 @@ def _parse(
     from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser
 
     parser = ArgumentParser(prog=f"sista {verb}", description=(function.__doc__ or "").split("Args:")[0], exit_on_error=False)
-    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of the options below")
+    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of the options below; those given beside it win")
     if kind is not None:
         parser.add_class_arguments(kind)
     parser.add_function_arguments(function, skip={*(skip or ())})
     parser.epilog = "A list is written [a, b], a,b or a b. Every command takes --json: its last line of output is then one JSON object."
     kinds = {option: getattr(action, "_typehint", None) for action in parser._actions for option in action.option_strings}
     try:
-        parsed = parser.parse_args(spelled_out(arguments, kinds))
+        parsed = parser.parse_args(spelled_out(config_first(arguments), kinds))
         values = parser.instantiate(parsed).as_dict()
     except (ArgumentError, TypeError) as error:
         raise SistaError(explain(str(error), [*kinds], arguments)) from error

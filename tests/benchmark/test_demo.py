@@ -31,6 +31,12 @@ def test_demo_writes_summary_checkpoint_and_report(tmp_path: Path) -> None:
     assert again["zero_shot_auroc"] == summary["zero_shot_auroc"]
 
 
+def test_a_demo_of_no_epochs_is_its_own_floor(tmp_path: Path) -> None:
+    summary = sista.demo(tmp_path / "demo", seed=3, studies=128, epochs=0, progress=False)
+    assert (tmp_path / "demo" / "report.html").is_file()
+    assert summary["pointing_game"] == summary["untrained"]["pointing_game"]
+
+
 def test_too_few_studies_are_told_before_any_is_made(tmp_path: Path) -> None:
     with pytest.raises(SistaError, match=r"studies is 5; .* at least 128"):
         sista.demo(tmp_path / "demo", studies=5)

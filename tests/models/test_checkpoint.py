@@ -42,6 +42,12 @@ def test_fresh_weights(folder: Path) -> None:
     assert not torch.equal(fresh["image_head.last.weight"], saved["image_head.last.weight"])
 
 
+@pytest.mark.parametrize("name", ["runs/my run", "runs/a--b", "runs/.x"])
+def test_a_path_that_no_hub_could_have(name: str) -> None:
+    with pytest.raises(SistaError, match="no checkpoint at runs/"):
+        load_pretrained(name)
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(SistaError, match="does not exist"):
         load_pretrained(tmp_path / "nowhere")

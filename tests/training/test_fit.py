@@ -41,6 +41,20 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(corpus_path: Path, mo
     assert_equal(both, {name: (one[name] + other[name]) / 2 for name in one})
 
 
+def test_of_accumulated_batches_the_mean_is_logged(corpus_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Fit.forward
+    monkeypatch.setattr(Fit, "forward", lambda fit, batch, _, statistics: forward(fit, batch, torch.Generator().manual_seed(7), statistics))
+
+    def step(*numbers: int) -> dict[str, float]:
+        fit = make_fit(Corpus.open(corpus_path), "sista")
+        return fit.step(0, [fit._loader().batch(number) for number in numbers], True)
+
+    one, other, both = step(0), step(1), step(0, 1)
+    assert one["loss"] != other["loss"]
+    for name in ("loss", "instance", "token", "removed_recall"):
+        assert both[name] == pytest.approx((one[name] + other[name]) / 2, abs=1e-4)
+
+
 @pytest.mark.parametrize("method", ["clip", "siglip", "mgca"])
 def test_weights_decay_and_vectors_and_scalars_do_not(corpus_path: Path, method: str) -> None:
     fit = make_fit(Corpus.open(corpus_path), method)

@@ -22,6 +22,7 @@ from sista.methods.clip import Clip
 from sista.models.checkpoint import load_pretrained
 from sista.training.log import read_log
 from sista.training.pretrain import pretrain
+from sista.training.restored import restore
 from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
 from sista.training.state import checkpoints
 
@@ -104,6 +105,35 @@ def test_other_settings_in_the_same_folder_are_refused(run_path: Path, corpus_pa
         )
 
 
+def test_settings_that_one_call_has_and_the_other_leaves_out_are_told(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
+    same = {"optimizer": OptimizerSettings(epochs=3, batch_size=32), "run": RunSettings(progress=False)}
+    with pytest.raises(SistaError, match=r"settings\.token_weight: 0\.1 there, 1\.0 here"):
+        pretrain(corpus_path, run_path, settings={"token_weight": 1.0}, **same)
+    floor = {"optimizer": OptimizerSettings(epochs=0, batch_size=32), "run": RunSettings(progress=False)}
+    pretrain(corpus_path, tmp_path / "run", settings={"token_weight": 1.0}, **floor)
+    with pytest.raises(SistaError, match=r"settings\.token_weight: 1\.0 there, 0\.1 here"):
+        pretrain(corpus_path, tmp_path / "run", **floor)
+    stated = json.loads((tmp_path / "run" / "run.json").read_text())
+    stated["settings"] = {"token_weight": 1.0}  # as runs of earlier versions have them, the defaults left out
+    (tmp_path / "run" / "run.json").write_text(json.dumps(stated))
+    assert pretrain(corpus_path, tmp_path / "run", settings={"token_weight": 1.0}, **floor)["steps"] == 0
+
+
+def test_what_a_run_of_no_steps_was_made_of_is_kept(corpus_path: Path, tmp_path: Path) -> None:
+    floor = {"optimizer": OptimizerSettings(epochs=0, batch_size=32), "run": RunSettings(progress=False, seed=5)}
+    pretrain(corpus_path, tmp_path / "run", method="fane", **floor)
+    one, other = (restore(tmp_path / "run", Corpus.open(corpus_path)).state_dict() for _ in range(2))
+    assert [name for name in one if name.startswith("pooling.")]  # FaNe's gates, which the model folder does not have
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_without_tensorboard_nothing_is_written(corpus_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SistaError, match="tensorboard is not installed"):
+        pretrain(corpus_path, tmp_path / "run", optimizer=OPTIMIZER, run=RunSettings(progress=False, tensorboard=True))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_in_use_is_refused(corpus_path: Path, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(SistaError, match="not empty"):
@@ -129,6 +159,14 @@ def test_a_folder_in_use_is_refused(corpus_path: Path, tmp_path: Path) -> None:
         ({"settings": {"negative_share": 3.0}}, r"settings\.negative_share is 3\.0; it is a share of pairs, 0 to 1"),
         ({"augment": AugmentSettings(shorten=20.0)}, r"augment\.shorten is 20\.0"),
         ({"run": RunSettings(seed=-1)}, r"run\.seed is -1; it must be at least 0"),
+        ({"run": RunSettings(seed=2**64)}, r"it must be below 2\^63"),
+        ({"model": ModelSettings(dim=0)}, r"model\.dim is 0; it must be at least 1"),
+        ({"model": ModelSettings(image_size=0)}, r"model\.image_size is 0"),
+        ({"model": ModelSettings(dropout=1.5)}, r"model\.dropout is 1\.5"),
+        ({"augment": AugmentSettings(scale=1.0)}, r"augment\.scale is 1\.0; it must be 0 or more, and below 1"),
+        ({"augment": AugmentSettings(shift=-0.1)}, r"augment\.shift is -0\.1; it must be 0 or more"),
+        ({"settings": {"adaptive_offset": True, "token_weight": 0.0, "mode": "triage"}}, r"adaptive_offset: give theta_p and theta_n"),
+        ({"settings": {"adaptive_offset": True}}, r"adaptive_offset: give theta_n"),
         ({"run": RunSettings(precision="fp64")}, "auto, bf16 or fp32"),
         ({"run": RunSettings(device="cuda:9")}, "CUDA"),
     ],

@@ -19,7 +19,7 @@ from sista.errors import SistaError
 from sista.inference.pretrained import load, untrained
 from sista.methods import require_teacher, settings_of
 from sista.training.log import read_log
-from sista.training.pretrain import pretrain
+from sista.training.pretrain import measure_mean_patches, pretrain
 from sista.training.settings import OptimizerSettings, RunSettings
 
 
@@ -62,7 +62,11 @@ def demo(
     trained_at = time.perf_counter()
     model = load(out / "run")
     scores = evaluate(model, corpus, seed=seed)
-    floor = evaluate(untrained(out / "run", seed), corpus, seed=seed)
+    bare = untrained(out / "run", seed)
+    measure_mean_patches(
+        bare.encoder, corpus, bare.precision, bare.device
+    )  # as the trained one has them: maps are read against the mean film
+    floor = evaluate(bare, corpus, seed=seed)
     evaluated_at = time.perf_counter()
     summary = {
         **scores.metrics,
@@ -78,7 +82,8 @@ def demo(
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
-    write_report(out / "report.html", corpus, model, scores, summary, read_log(out / "run" / "log.csv"))
+    log = out / "run" / "log.csv"
+    write_report(out / "report.html", corpus, model, scores, summary, read_log(log) if log.is_file() else [])  # none of 0 epochs
     summary["seconds"] = round(time.perf_counter() - begin, 1)
     summary["report"] = str(out / "report.html")
     write_json(out / "summary.json", summary)

@@ -108,6 +108,8 @@ class Sista(Method):
 
     def __init__(self, encoder: DualEncoder, settings: SistaSettings, cutoff: Cutoff) -> None:
         super().__init__(encoder, settings)
+        if settings.adaptive_offset:
+            _check_offset(settings)
         theta_p = settings.theta_p or cutoff(settings.positive_share)
         theta_n = settings.theta_n or cutoff(settings.negative_share)
         if settings.mode == "triage" and not settings.theta_n:
@@ -168,6 +170,15 @@ class Sista(Method):
             terms["within"] = self.within(of_words, of_patches, batch.word_mask, diagnose=False)[0] / 2
             loss = loss + s.within_weight * terms["within"]
         return StepResult(loss, terms, log)
+
+
+def _check_offset(settings: SistaSettings) -> None:
+    """SistaError where a cut-off that is used would come from a share: shares are of similarities whose offset is still in them."""
+    positive = settings.mode in ("triage", "sigmoid")
+    negative = settings.mode in ("eliminate", "triage") or (settings.token_weight > 0 and settings.token_form == "cross_film")
+    lacking = [name for name, used in (("theta_p", positive), ("theta_n", negative)) if used and not getattr(settings, name)]
+    if lacking:
+        raise SistaError(f"adaptive_offset: give {' and '.join(lacking)}; shares are of similarities with the offset still in them")
 
 
 def _check_deepest(image: ImageEncoder, settings: SistaSettings) -> None:

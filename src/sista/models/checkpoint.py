@@ -72,9 +72,9 @@ def _locate(path: str | Path) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise SistaError(f"no checkpoint at {path}: the folder does not exist; give a run's folder or a Hub name such as owner/model")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise SistaError(f"no checkpoint at {path}, neither as a folder nor on the Hub ({str(error).splitlines()[0]})") from error

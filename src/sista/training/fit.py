@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sista.corpus.batch import Batch
 from sista.corpus.corpus import Corpus
@@ -69,6 +69,8 @@ class Fit:
         """Train from the last checkpoint, or the start, to the end; the numbers of the last step."""
         plan, every, first = self.plan, self.plan.run, self.processes.first
         start, row = self._resume()
+        if not plan.steps and first:  # of 0 epochs; what lies outside the encoders is kept in checkpoints alone
+            save_checkpoint(self.folder, 0, self.learner, self.optimizer, {"seconds": 0.0, "row": {}})
         batches = self._loader().batches(start * plan.optimizer.accumulate, plan.steps * plan.optimizer.accumulate)
         with StepProgress(plan.steps, start, plan.pairs, show=every.progress and first) as progress:
             for step in range(start, plan.steps):
@@ -103,10 +105,13 @@ class Fit:
         self.learner.train()
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=plan.device)
+        numbers: dict[str, Tensor] = {}  # means over the batches of the step
         for batch in batches:
             result = self.forward(batch.to(plan.device), generator, statistics=logged)
             self.backward(result.loss / len(batches))
             total = total + result.loss.detach()
+            for name, value in {"loss": result.loss, **result.terms, **result.statistics}.items() if logged else ():
+                numbers[name] = numbers.get(name, 0.0) + value.detach().double() / len(batches)
         self.processes.average_gradients(self.learner.parameters())
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), plan.optimizer.clip)
         self.watch.note(step, total, norm)
@@ -114,8 +119,8 @@ class Fit:
         self.optimizer.step()
         if not logged:
             return {}
-        numbers = {"loss": result.loss, **result.terms, **result.statistics, "gradient_norm": norm}
-        values = torch.stack([value.detach().double() for value in numbers.values()]).tolist()  # one transfer
+        numbers["gradient_norm"] = norm.detach().double()
+        values = torch.stack([*numbers.values()]).tolist()  # one transfer
         speed = {"seconds": self.seconds} if self.seconds else {}
         return {"learning_rate": rate, **dict(zip(numbers, values, strict=True)), **speed}
 
@@ -126,7 +131,7 @@ class Fit:
         with autocast(self.plan.precision, self.plan.device), self.learner.encoder.passing(self.passage):
             return self.learner(batch, images.contiguous(memory_format=torch.channels_last), generator, statistics)
 
-    def backward(self, loss: torch.Tensor) -> None:
+    def backward(self, loss: Tensor) -> None:
         """Add to the gradients. Where activations are computed a second time, batch norms take them in only once."""
         again = self.plan.optimizer.chunk > 0 or self.plan.checkpointing
         with kept_statistics(self.learner) if again else nullcontext():

@@ -71,10 +71,16 @@ def _number(name: str, text: str) -> float:
     return int(text) if name == "step" else float(text)
 
 
+def require_tensorboard() -> None:
+    """`SistaError` where it is not installed."""
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError as error:
+        raise SistaError("tensorboard is not installed; `pip install -e '.[tensorboard]'`, or give --run.tensorboard false") from error
+
+
 def _tensorboard(out: Path) -> Callable[..., Any]:
     """Makes the writer; it makes its file at once."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise SistaError("tensorboard is not installed; `pip install -e '.[tensorboard]'`, or leave --run.tensorboard off") from error
+    from torch.utils.tensorboard import SummaryWriter
+
     return partial(SummaryWriter, str(out / "tensorboard"))

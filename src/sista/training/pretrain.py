@@ -26,10 +26,12 @@ from sista.models.text_encoder import SIZES, TextEncoder
 from sista.objectives.instance_alignment import InstanceAlignment
 from sista.training.batch_norms import synchronise
 from sista.training.fit import Fit, Plan
+from sista.training.log import require_tensorboard
 from sista.training.processes import Processes, join
 from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
 
 GROUPS = {"model": ModelSettings, "optimizer": OptimizerSettings, "augment": AugmentSettings, "run": RunSettings}
+SHOWN = ("progress", "tensorboard")  # what a run may show differently when it goes on
 SHARES = {"positive_share": "theta_p", "negative_share": "theta_n"}  # cut-offs as shares of random corpus pairs, unless given outright
 MEAN_FILMS = 1024  # training films whose patches make the mean film
 
@@ -72,11 +74,15 @@ def pretrain(
     require_teacher(method, teacher)
     corpus = Corpus.open(data)
     _check(corpus, optimizer)
-    _check_ranges(optimizer, augment, run, chosen)
+    _check_ranges(model, optimizer, augment, run, chosen)
+    if run.compile:
+        require_compiler()
+    if run.tensorboard:
+        require_tensorboard()
     configuration = {
         "corpus": corpus.fingerprint,
         "method": method,
-        "settings": settings or {},
+        "settings": asdict(chosen),
         "teacher": teacher,
         "model": asdict(model),
         "optimizer": asdict(optimizer),
@@ -85,7 +91,7 @@ def pretrain(
     }
     with join(run.device) as (processes, device):
         _check_shares(optimizer, processes)
-        earlier = processes.from_first(lambda: _earlier(out, configuration))
+        earlier = processes.from_first(lambda: _earlier(out, configuration, asdict(settings_of(method, {}))))
         if earlier.get("finished"):
             return read_json(out / "summary.json") if processes.first else {}
         precision = processes.from_first(lambda: earlier.get("precision") or choose_precision(run.precision, device))
@@ -99,7 +105,6 @@ def pretrain(
         encoder.image.to(memory_format=torch.channels_last)
         learner.encoder = encoder = synchronise(encoder, device, processes.world)
         if run.compile:
-            require_compiler()
             encoder.compile_encoders()
         steps = _steps(corpus, optimizer)
         if processes.first:
@@ -177,8 +182,16 @@ def _check(corpus: Corpus, optimizer: OptimizerSettings) -> None:
         )
 
 
-def _check_ranges(optimizer: OptimizerSettings, augment: AugmentSettings, run: RunSettings, chosen: Any) -> None:
+def _check_ranges(model: ModelSettings, optimizer: OptimizerSettings, augment: AugmentSettings, run: RunSettings, chosen: Any) -> None:
     """SistaError for a setting that is out of its range, before anything of the run is written."""
+    for name, least in {"dim": 1, "hidden": 0, "patch_stride": 1, "image_size": 1, "patch_block": 0}.items():
+        if (value := getattr(model, name)) is not None and value < least:
+            raise SistaError(f"model.{name} is {value}; it must be at least {least}")
+    if not 0 <= model.dropout < 1:
+        raise SistaError(f"model.dropout is {model.dropout}; it is at least 0 and below 1")
+    for name in ("shift", "scale", "rotation", "gamma", "contrast"):
+        if (value := getattr(augment, name)) < 0 or (value >= 1 and name in ("scale", "contrast")):
+            raise SistaError(f"augment.{name} is {value}; it must be 0 or more{', and below 1' * (name in ('scale', 'contrast'))}")
     for name in ("warmup", "beta1", "beta2"):
         if (value := getattr(optimizer, name)) > 1 or (value == 1 and name != "warmup"):
             what = "a share of the steps, 0 to 1" if name == "warmup" else "at least 0 and below 1"
@@ -186,6 +199,8 @@ def _check_ranges(optimizer: OptimizerSettings, augment: AugmentSettings, run: R
     for name in ("seed", "checkpoint_every", "evaluate_every", "log_every", "evaluation_pairs"):
         if (value := getattr(run, name)) < 0:
             raise SistaError(f"run.{name} is {value}; it must be at least 0")
+    if run.seed >= 2**63:
+        raise SistaError(f"run.seed is {run.seed}; it must be below 2^63")
     if not 0 <= augment.shorten <= 1:
         raise SistaError(f"augment.shorten is {augment.shorten}; it is a share of the reports, 0 to 1")
     for name in SHARES:
@@ -213,8 +228,8 @@ def _steps(corpus: Corpus, optimizer: OptimizerSettings) -> int:
     return max(1, round(batches / optimizer.accumulate)) if optimizer.epochs else 0
 
 
-def _earlier(out: Path, configuration: dict[str, Any]) -> dict[str, Any]:
-    """What an earlier, equal call had settled in `out`; refuses a folder with anything else in it."""
+def _earlier(out: Path, configuration: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier, equal call had settled in `out`; refuses a folder with anything else in it. defaults: of the method's settings."""
     file = out / "run.json"
     if not file.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -223,6 +238,7 @@ def _earlier(out: Path, configuration: dict[str, Any]) -> dict[str, Any]:
     earlier = read_json(file)
     for name, group in GROUPS.items():  # a run of an earlier version may lack settings that have come since
         earlier[name] = {**asdict(group()), **earlier.get(name, {})}
+    earlier["settings"] = {**defaults, **earlier.get("settings", {})}
     if changed := _differences(configuration, earlier):
         raise SistaError(
             f"{out} holds a run with other settings ({'; '.join(changed[:5])}); choose a new --out, or give the same settings to go on"
@@ -236,7 +252,7 @@ def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "")
         other = theirs.get(key)
         if isinstance(value, dict) and isinstance(other, dict):
             changed += _differences(value, {**dict.fromkeys(value), **other}, f"{prefix}{key}.")
-        elif value != other and key != "progress":
+        elif value != other and key not in SHOWN:
             changed.append(f"{prefix}{key}: {other} there, {value} here")
     return changed
 

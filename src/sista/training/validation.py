@@ -23,8 +23,8 @@ def validate(
     """The loss and its terms, the share of removed pairs, the wrong-film gap, and recall at 10 of image-report retrieval.
 
     Names begin with `valid_`. The loss is the mean of batches of 128 pairs in the order of the corpus, without augmentation, with fixed
-    draws. A loss grows with its batch, so that an incomplete last batch takes part in retrieval alone, unless it is the only one; fewer
-    than 2 pairs give nothing.
+    draws. A loss grows with its batch, so that an incomplete last batch takes part in retrieval alone, unless it is the only one; a last
+    pair alone, which has nothing to be contrasted with, is left out, and fewer than 2 give nothing.
     """
     learner.eval()
     sums: dict[str, list[float]] = {}

@@ -31,6 +31,7 @@ from .inputs import TINY, TRIALS, VALID, write
         ({"methods": {"clip": {"settings": {1: 2}}}}, r"settings of method 'clip' has a setting 1, which is no name"),
         ({"methods": {"clop": {}}}, r"unknown method 'clop'"),
         ({"methods": {"sista": {"settings": {"sigmaa": 1}}}}, r"no setting 'sigmaa'"),
+        ({"methods": {"sista": {"settings": {"mode": "elminate"}}}}, r"unknown target mode 'elminate': did you mean 'eliminate'"),
         ({"methods": {"clip": {}, "medclip": {}}}, r"'medclip' can do nothing with teacher 'tfidf'; give one of labels, rules, oracle"),
         ({"methods": {"clip": {"teacher": "ruls"}}}, r"'clip' has teacher 'ruls': did you mean 'rules'"),
         ({"pretrain": {**TINY["pretrain"], "settings": {"token_weight": 1.0}}}, r"no setting 'token_weight'"),

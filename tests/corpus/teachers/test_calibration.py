@@ -40,6 +40,12 @@ def test_ties_are_taken_whole_and_survive_float_noise() -> None:
     assert made.realised[0.6] == 1
 
 
+def test_a_share_of_no_pair_is_none() -> None:
+    made = calibrate(np.ones((8, 1), dtype=np.float32), np.arange(8), (0.0, 0.01))
+    assert made.realised == {0.0: 0.0, 0.01: 1.0}  # all reports are equal
+    assert made.cut_offs[0.0] > 1
+
+
 def test_pairs_are_of_different_studies() -> None:
     for limit in (10**6, 200):
         left, right = sample_pairs(STUDIES, limit)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from sista.benchmark.grid.merge import merged
 from sista.benchmark.grid.settings import GROUPS, OF_ENCODERS, OF_METHODS, OF_PRETRAIN, OF_TRIALS, OF_TUNING, TASKS, TUNABLE, Grid
 from sista.corpus.study import SPLITS
 from sista.corpus.teachers import TEACHERS
 from sista.errors import SistaError, nearest
+
+if TYPE_CHECKING:
+    from sista.models.dual_encoder import DualEncoder
 
 
 def check(grid: Grid) -> None:
@@ -163,4 +167,28 @@ def _resolved(grid: Grid, encoder: str, name: str, trial: Mapping[str, Any]) -> 
     require_teacher(method, teacher)
     defaults = {field.name: field.default for field in fields(OptimizerSettings)}
     optimizer = {**defaults, **arguments.get("optimizer", {})}  # a key that there is not is told with the arguments of the command
-    return method, settings_of(method, dict(arguments.get("settings") or {})), teacher, optimizer
+    settings = settings_of(method, dict(arguments.get("settings") or {}))
+    if ":" not in str(method):  # a user's own may need what only its grid's encoders have
+        _check_made(str(method), settings)
+    return method, settings, teacher, optimizer
+
+
+def _check_made(method: str, settings: Any) -> None:
+    """SistaError for values that the method refuses when it is made, found on a small encoder before any corpus is built."""
+    import torch
+
+    from sista.methods import make_method
+
+    if getattr(settings, "within_deepest", False):  # whether there is a deeper map is the grid's encoder's to say
+        settings = replace(settings, within_deepest=False)
+    with torch.random.fork_rng(devices=[]):
+        make_method(method, _small_encoder(), lambda share: 1 - share, settings)
+
+
+@cache
+def _small_encoder() -> DualEncoder:
+    from sista.models.dual_encoder import DualEncoder
+    from sista.models.image_encoder import ImageEncoder
+    from sista.models.text_encoder import TextEncoder
+
+    return DualEncoder(ImageEncoder("sista_compact", image_size=32), TextEncoder("compact", vocabulary=8), dim=8)

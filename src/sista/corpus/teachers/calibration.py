@@ -13,6 +13,7 @@ import numpy as np
 SHARES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
 PAIRS = 2_000_000
 _SLACK = 1e-5  # float noise of another device must not push a tie at 1.0 below its own cut-off
+_BEYOND = 2.0  # a cosine that no pair has
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def calibrate(
     """Cut-offs for L2-normalised `vectors` [N, R], over pairs of rows whose `studies` differ. rows: those that count, else all.
 
     All pairs when there are no more than `pairs` of them, else a sample with replacement and a fixed seed. A cut-off lies 1e-5 below the
-    similarity of the pair that completes its share, and is to be used with `>=`.
+    similarity of the pair that completes its share, and is to be used with `>=`; that of share 0 is beyond all similarities.
     """
     rows = np.arange(len(vectors)) if rows is None else rows
     left, right = (rows[side] for side in sample_pairs(np.asarray(studies)[rows], pairs, seed))
@@ -43,7 +44,9 @@ def calibrate(
         return Calibration(dict.fromkeys(shares, 1.0), dict.fromkeys(shares, 0.0), 0)
     similarity = np.sort(pair_similarity(vectors, left, right))
     count = len(similarity)
-    cut_offs = {share: float(similarity[count - min(count, max(1, round(share * count)))]) - _SLACK for share in shares}
+    cut_offs = {
+        share: float(similarity[count - min(count, max(1, round(share * count)))]) - _SLACK if share else _BEYOND for share in shares
+    }
     realised = {share: 1 - float(np.searchsorted(similarity, cut, side="left")) / count for share, cut in cut_offs.items()}
     return Calibration(cut_offs, realised, count)
 
