@@ -34,7 +34,7 @@ def underscores(argument: str) -> str:
 
 def config_first(arguments: Sequence[str]) -> list[str]:
     """The arguments with every `--config FILE` moved to the front, in their order: options beside a file win wherever they stand."""
-    files, rest, left = [], [], list(arguments)
+    files, rest, left = list[str](), list[str](), list(arguments)
     while left:
         argument = left.pop(0)
         if argument == "--config" and left:

@@ -179,6 +179,15 @@ def test_line_ends_within_a_text_of_json_lines(folder: Path) -> None:
     assert [study.report for study in (Table(folder / "table.jsonl", **OPTIONS)[n] for n in range(2))] == [texts[0], texts[2]]
 
 
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_labels_may_be_true_and_false(tmp_path: Path, kind: str) -> None:
+    frame = pd.DataFrame({"image": ["a.png", "b.png"], "text": ["Edema.", "Clear."], "edema": [True, False]})
+    file = tmp_path / f"films.{kind}"
+    frame.to_parquet(file) if kind == "parquet" else frame.to_json(file, orient="records", lines=True)
+    archive = Table(file, report_column="text", label_columns=["edema"])
+    assert [archive[row].labels for row in range(2)] == [{"edema": 1.0}, {"edema": 0.0}]
+
+
 def test_an_unknown_archive(folder: Path) -> None:
     with pytest.raises(SistaError, match="did you mean 'table'"):
         open_archive("tabel")

@@ -108,6 +108,11 @@ def test_damaged_files_are_named(tmp_path):
     packed.write_bytes(packed.read_bytes()[:-20])
     with pytest.raises(SistaError, match=r"train\.csv\.gz cannot be read as train\.csv of Object-CXR"):
         protocol("mgca-objectcxr-coded", packed)
+    labels = made.rsna(200, 50, 60).astype({"Target": object})
+    labels.loc[3, "Target"] = "yes"
+    labels.to_csv(tmp_path / "stage_2_train_labels.csv", index=False)
+    with pytest.raises(SistaError, match=r"labels\.csv, line 5: Target is yes, expected 0 or 1; download it again"):
+        protocol("mgca-rsna-reported", tmp_path / "stage_2_train_labels.csv")
     made.nih(50, 20).to_csv(tmp_path / "Data_Entry_2017_v2020.csv", index=False)
     for name in ("train_val_list.txt", "test_list.txt"):
         (tmp_path / name).write_bytes(b"\xff\xfe\x00")

@@ -20,8 +20,8 @@ _FILES = {"train": ("train.txt",), "valid": ("val.txt", "valid.txt"), "test": ("
 class Covidx(Release):
     """One film per study. Three-class lists give COVID-19, Pneumonia and Normal as 1 and 0; two-class lists give COVID-19 alone.
 
-    Read: the label files, `patient file class source` separated by spaces or by commas (with or without a header; the source may be
-    missing), of the Kaggle releases (train.txt, val.txt, test.txt) or of COVID-Net (train_COVIDx9A.txt ...); films in `train/`,
+    Read: the label files, `patient file class source` separated by spaces or by commas (these with or without a header; the source may
+    be missing), of the Kaggle releases (train.txt, val.txt, test.txt) or of COVID-Net (train_COVIDx9A.txt ...); films in `train/`,
     `val/`, `test/`. Which classes there are depends on the release, so `counts()` says it. The source, which can give the label away, is
     kept as the study's `scanner`.
     Left out: a second row of the same file in one list; films of train whose patient stands in valid or test too, and of valid in test.

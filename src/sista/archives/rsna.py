@@ -25,7 +25,7 @@ class Rsna(Release):
     `pneumonia-challenge-dataset-mappings_2018.json`.
     A `patientId` names a film, and a patient of the NIH may have several: with the mapping the subject is the NIH's patient; without it
     each film counts as its own subject, and patients may stand in two splits. The release has no split: the builder draws by subject.
-    Left out: rows that repeat another; boxes without numbers (a film with Target 1 and no box stays positive). Age, sex and view stand in
+    Left out: rows that repeat another; boxes without numbers (a film with Target 1 and no box stays positive). Age and sex stand in
     the DICOM headers only and are not read.
 
     Licence: academic, commercial and other use with attribution (RSNA and the NIH Clinical Center; Shih et al. 2019).

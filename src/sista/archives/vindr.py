@@ -182,9 +182,8 @@ def merged(corners: np.ndarray, findings: np.ndarray, least: float) -> list[tupl
     same = findings[:, None] == findings[None, :]
     joined = same & (both >= least * (area[:, None] + area[None, :] - both)) & (least > 0)
     _, group = connected_components(joined | np.eye(len(corners), dtype=bool), directed=False)
-    firsts = np.unique(group, return_index=True)[1] if len(group) else []
     found = []
-    for first in sorted(firsts):
+    for first in sorted(np.unique(group, return_index=True)[1].tolist()):
         x, y, right, bottom = corners[group == group[first]].mean(axis=0).tolist()
         found.append((int(findings[first]), (x, y, right, bottom)))
     return found

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sista.errors import SistaError
@@ -100,7 +101,9 @@ def _refuse_separator(table: Path, expected: str) -> None:
 
 
 def cell_text(value: Any) -> str:
-    """A cell as text; empty for None and NaN, and numbers without a needless ".0"."""
+    """A cell as text; empty for None and NaN, true and false as 1 and 0, and numbers without a needless ".0"."""
     if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
         return ""
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

@@ -59,8 +59,8 @@ def count_images(release: Release, cases: pd.DataFrame) -> dict[str, int]:
 _SIIM_COLUMNS = ("new_filename", "ImageId", "has_pneumo")
 SIIM = DataSet(
     "SIIM-ACR Pneumothorax, PNG copy of stage 1",
-    Table("stage_1_train_images.csv", _SIIM_COLUMNS, text=("new_filename", "ImageId")),
-    {"test": Table("stage_1_test_images.csv", _SIIM_COLUMNS, text=("new_filename", "ImageId"))},
+    Table("stage_1_train_images.csv", _SIIM_COLUMNS, text=("new_filename", "ImageId"), binary=("has_pneumo",)),
+    {"test": Table("stage_1_test_images.csv", _SIIM_COLUMNS, text=("new_filename", "ImageId"), binary=("has_pneumo",))},
     siim_cases,
     count_images,
     {"train images": 10_675, "test images": 1_372},

@@ -21,6 +21,7 @@ class Table:
 
     columns     must all be there; spaces around names in the file are ignored
     text        columns kept as text (ids)
+    binary      columns that hold 0 or 1 in every row
     headerless  a file without a header, fields separated by spaces, named by `columns`
     names       other names under which the file is found beside the main table
     """
@@ -28,6 +29,7 @@ class Table:
     file: str
     columns: tuple[str, ...]
     text: tuple[str, ...] = ()
+    binary: tuple[str, ...] = ()
     headerless: bool = False
     names: tuple[str, ...] = ()
 
@@ -115,6 +117,10 @@ def _read(table: Table, path: Path, data_set: str) -> pd.DataFrame:
     refuse_other_columns(list(frame.columns), table, str(path), data_set)
     if frame.empty:
         raise SistaError(f"{path} has no rows; expected {table.file} of {data_set}")
+    for name in table.binary:
+        if (wrong := ~pd.to_numeric(frame[name], errors="coerce").isin((0, 1))).any():
+            found = frame[name][wrong].iloc[0]
+            raise SistaError(f"{path}, line {int(wrong.to_numpy().argmax()) + 2}: {name} is {found}, expected 0 or 1; download it again")
     return frame
 
 

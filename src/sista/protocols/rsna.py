@@ -69,7 +69,7 @@ def _count(release: Release, cases: pd.DataFrame) -> dict[str, int]:
 
 DATA = DataSet(
     name="RSNA Pneumonia Detection Challenge 2018",
-    table=Table("stage_2_train_labels.csv", ("patientId", "x", "y", "width", "height", "Target"), text=("patientId",)),
+    table=Table("stage_2_train_labels.csv", ("patientId", "x", "y", "width", "height", "Target"), text=("patientId",), binary=("Target",)),
     companions={"mapping": Table(_MAPPING, ("img_id", "subset_img_id"))},
     cases=cases,
     count=_count,

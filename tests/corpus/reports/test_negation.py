@@ -59,6 +59,43 @@ CASES = [
     ("Near-complete resolution of left effusion.", "effusion", "affirmed"),
     ("Partial clearing of the consolidation.", "consolidation", "affirmed"),
     ("Resolution of the consolidation.", "consolidation", "denied"),
+    # a second statement in the sentence
+    ("No pneumothorax and no evidence of effusion.", "pneumothorax", "denied"),
+    ("No consolidation or signs of heart failure.", "consolidation", "denied"),
+    ("Left effusion has decreased and pneumothorax has resolved.", "effusion", "affirmed"),
+    ("Left effusion has decreased and pneumothorax has resolved.", "pneumothorax", "denied"),
+    ("There is a left effusion, pneumothorax is not seen.", "effusion", "affirmed"),
+    ("Cardiomegaly is present and effusion is not seen.", "Cardiomegaly", "affirmed"),
+    ("Left effusion is present and pneumonia cannot be excluded.", "effusion", "affirmed"),
+    ("The previously seen effusion is smaller and has resolved.", "effusion", "denied"),
+    ("No pneumothorax, left basilar atelectasis.", "atelectasis", "affirmed"),
+    ("No pneumothorax with left basal atelectasis.", "atelectasis", "affirmed"),
+    ("No pneumothorax, left or right.", "pneumothorax", "denied"),
+    ("Removal of the tracheostomy tube and right subclavian catheter.", "catheter", "denied"),
+    ("No effusion and heart size is enlarged.", "heart size is enlarged", "affirmed"),
+    # change that is not there
+    ("No relevant change in the right effusion.", "effusion", "affirmed"),
+    ("No short interval change in the effusion.", "effusion", "affirmed"),
+    ("No worsening of the effusion.", "effusion", "affirmed"),
+    # lists
+    ("Pneumothorax: none visualized.", "Pneumothorax", "denied"),
+    ("Effusion: not identified.", "Effusion", "denied"),
+    ("Effusion: none; pneumothorax: small.", "Effusion", "denied"),
+    ("Effusion: none; pneumothorax: small.", "pneumothorax", "affirmed"),
+    # hedges
+    ("A trace effusion may be present.", "effusion", "doubted"),
+    ("Edema is also possible.", "Edema", "doubted"),
+    ("Opacity, unlikely to represent pneumonia.", "pneumonia", "doubted"),
+    ("Opacity, unlikely to represent pneumonia.", "Opacity", "affirmed"),
+    ("Atelectasis, less likely pneumonia.", "pneumonia", "doubted"),
+    ("Atelectasis, less likely pneumonia.", "Atelectasis", "affirmed"),
+    ("Pneumonia is less likely in this setting.", "Pneumonia", "doubted"),
+    ("Pneumonia is felt to be unlikely.", "Pneumonia", "doubted"),
+    ("Suspect small effusion.", "effusion", "doubted"),
+    ("Either atelectasis or pneumonia.", "atelectasis", "doubted"),
+    ("Effusion on either side.", "Effusion", "affirmed"),
+    ("It is difficult to exclude pneumonia.", "pneumonia", "doubted"),
+    ("Pneumonia is difficult to exclude.", "Pneumonia", "doubted"),
 ]
 
 

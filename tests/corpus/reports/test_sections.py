@@ -96,6 +96,31 @@ CASES = {
         {"wet_read": "No change.", "impression": "Stable."},
         "Stable.",
     ),
+    "a film's name in place of FINDINGS": (
+        "PA AND LATERAL VIEWS OF THE CHEST:  Left effusion.\nIMPRESSION: Stable.",
+        {"body": "Left effusion.", "impression": "Stable."},
+        "Left effusion. Stable.",
+    ),
+    "a title": (
+        "CHEST TWO VIEWS\nIMPRESSION: Stable.",
+        {"body": "CHEST TWO VIEWS", "impression": "Stable."},
+        "Stable.",
+    ),
+    "all on one line": (
+        "INDICATION: Cough COMPARISON: None FINDINGS: Left effusion. IMPRESSION: Effusion.",
+        {"indication": "Cough", "comparison": "None", "findings": "Left effusion.", "impression": "Effusion."},
+        "Left effusion. Effusion.",
+    ),
+    "organ by organ": (
+        "HISTORY: Cough\nLUNGS: Clear.\nCARDIAC: Enlarged.\nSIGNED BY: Dr. A",
+        {"indication": "Cough", "body": "LUNGS: Clear.\nCARDIAC: Enlarged.", "other": "Dr. A"},
+        "LUNGS: Clear. CARDIAC: Enlarged.",
+    ),
+    "a report and its conclusion": (
+        "REPORT: Left effusion.\nCONCLUSION: Effusion.",
+        {"findings": "Left effusion.", "impression": "Effusion."},
+        "Left effusion. Effusion.",
+    ),
     "findings and impression in one": ("FINDINGS/IMPRESSION: Left effusion.", {"findings": "Left effusion."}, "Left effusion."),
     "impression first": ("IMPRESSION AND FINDINGS:\nLeft effusion", {"findings": "Left effusion"}, "Left effusion."),
     "provisional impression": ("PROVISIONAL FINDINGS IMPRESSION (PFI): Normal.", {"impression": "Normal."}, "Normal."),
@@ -171,8 +196,8 @@ CASES = {
     "a time inside a sentence": ("Taken at 8:14: clear lungs.", {"body": "Taken at 8:14: clear lungs."}, "Taken at 8:14: clear lungs."),
     "an unknown heading": (
         "SIGNED BY: ___\nCLINICAL STATEMENT: Cough.\nLUNGS: Clear.",
-        {"other": "___", "indication": "Cough.", "body": "Clear."},
-        "Clear.",
+        {"other": "___", "indication": "Cough.", "body": "LUNGS: Clear."},
+        "LUNGS: Clear.",
     ),
     "free text in two paragraphs": (
         "Normal heart.\n\nIn comparison with ___, no change.",

@@ -20,12 +20,12 @@ CHEST: tuple[Finding, ...] = (
             r"cardiomegaly",
             r"(?:cardiac|heart)\s+enlargement",
             r"enlarge(?:d|ment\s+of)\s+(?:the\s+)?(?:heart|cardiac)(?:\s+(?:silhouette|size|shadow|contours?))?",
-            rf"{_HEART}{_LINK}{_LARGE}",
+            rf"{_HEART}:?{_LINK}{_LARGE}",
             rf"(?<=borderline\s){_HEART}",
             rf"{_HEART}(?=(?:\s+\w+){{0,4}}?\s+borderline\b)",
         ),
         (
-            rf"{_HEART}(?:\s+(?:and|size|is|are|in|pulmonary|\w+))" + r"{0,6}?\s+" + _FINE,
+            rf"{_HEART}:?(?:\s+(?:and|size|is|are|in|pulmonary|\w+))" + r"{0,6}?\s+" + _FINE,
             r"normal\s+(?:heart|cardiac)\b",
             r"normal[\s-]sized?\s+heart",
         ),
@@ -171,7 +171,7 @@ CHEST: tuple[Finding, ...] = (
             r"reticula\w*",
         ),
     ),
-    Finding("density", (r"densit(?:y|ies)",), parent="lung opacity", kin="lung opacity"),
+    Finding("density", (r"(?<!bone )(?<!mineral )densit(?:y|ies)",), parent="lung opacity", kin="lung opacity"),
     Finding(
         "pleural other",
         (

@@ -10,12 +10,15 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-_QUALIFIER = r"(?:(?:definite|acute|significant|convincing|radiographic|obvious|focal|large|visible|new|other|discernible)\s+)*"
+_QUALIFIER = (
+    r"(?:(?:definite|acute|significant|convincing|radiographic|obvious|focal|large|visible|new|other|discernible|appreciable|relevant"
+    r"|substantial|short|gross|marked|major)\s+)*"
+)
 _SEEN = r"(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|noted)"
 _BEFORE_NOW = r"(?:previously|before|(?:on|in|at)\s+(?:the\s+|any\s+)?(?:most\s+)?(?:recent\s+)?(?:prior|previous|earlier|comparison))"
 _PSEUDO = (
-    rf"no\s+{_QUALIFIER}(?:interval\s+)?(?:change|increase|decrease|improvement|progression)(?:\s+(?:in|of))?",
-    r"without\s+(?:significant\s+|interval\s+)*(?:change|improvement|progression)(?:\s+(?:in|of))?",
+    rf"no\s+{_QUALIFIER}(?:interval\s+)?(?:change|increase|decrease|improvement|progression|worsening|deterioration)(?:\s+(?:in|of))?",
+    rf"without\s+{_QUALIFIER}(?:interval\s+)?(?:change|improvement|progression|worsening|deterioration)(?:\s+(?:in|of))?",
     r"not\s+(?:significantly\s+|substantially\s+)?(?:changed|only|necessarily)",
     r"no\s+longer\s+as",
     r"(?:(?:is|are|was|were|has|have)\s+)?(?:almost|nearly|largely|partially|incompletely|not)\s+(?:completely\s+)?(?:resolved|cleared)",
@@ -30,7 +33,11 @@ _DOUBT_BEFORE = (
     r"(?:may|might|could)(?:\s+(?:\w+\s+)?(?:represent|reflect|be|indicate|suggest))?(?:\s+(?:due|secondary|related)\s+to)?",
     r"questionable",
     r"question(?:\s+of)?",
-    r"suspected",
+    r"suspect(?:ed)?",
+    r"potential(?:ly)?",
+    r"(?:unlikely|less\s+likely)",
+    r"either(?!\s+(?:side|lung|base|apex|hem\w+|costo\w+|cp|of|the|view))",
+    r"difficult\s+to\s+(?:\w+ly\s+)?exclude",
     r"worrisome\s+for",
     r"(?:correlate|correlation)(?:\s+\w+){0,3}?\s+for",
     r"consider",
@@ -47,7 +54,7 @@ _DOUBT_BEFORE = (
     r"perhaps",
 )
 _DENIAL_BEFORE = (
-    r"no\s+(?:\w+\s+){0,3}?(?:evidence|sign|signs|indication|suggestion|suspicion|findings?)\s+(?:of|for|to\s+suggest)",
+    r"no\s+(?:(?!(?:or|and|nor)\b)\w+\s+){0,3}?(?:evidence|sign|signs|indication|suggestion|suspicion|findings?)\s+(?:of|for|to\s+suggest)",
     r"no\s+longer",
     r"negative\s+for",
     r"free\s+(?:of|from)",
@@ -73,12 +80,15 @@ _DENIAL_BEFORE = (
 _DOUBT_BEHIND = (
     r"(?:can|could)\s*(?:not|n't|'t)\s+(?:entirely\s+|completely\s+)?be\s+(?:entirely\s+|completely\s+)?(?:excluded|ruled\s+out)",
     r"(?:is|are)?\s*not\s+(?:entirely\s+|completely\s+)?excluded",
-    r"(?:is|are)\s+(?:possible|questionable|suspected|difficult\s+to\s+exclude)",
-    r"(?:is|are)?\s*(?:less\s+likely|unlikely)",
+    r"(?:is|are)\s+(?:possible|questionable|suspected|difficult\s+to\s+exclude(?=\s*(?:[.,;)]|$)))",
+    r"(?:is|are|seems?|appears?)\s+(?:\w+\s+)?(?:less\s+likely|unlikely)(?!\s+to\s+(?:represent|reflect|be)\b)",
+    r"(?:less\s+likely|unlikely)(?=\s*(?:[.,;)]|$))",
+    r"(?:is|are)\s+also\s+possible",
+    r"(?:may|might|could)\s+(?:also\s+)?be\s+present",
     r"(?:is|are|appears?|remains?|silhouette|size|heart|contours?)\s+(?:at\s+)?(?:mildly\s+)?borderline(?:\s+(?:in|by|enlarged|prominent|size))*",
     r"(?<=\w\s)suspected(?=[.,;]|$)",
 )
-_NONE = r"(?:none|no|absent|negative|not\s+seen)(?=\s*\.?$)"  # of a list, "Effusion: none."
+_NONE = rf"(?:none|no|absent|negative|(?:none|not)\s+{_SEEN})(?=\s*(?:[.;,]|$))"  # of a list, "Effusion: none seen."
 _DENIAL_BEHIND = (
     r"(?:is|are|was|were)\s+(?:(?:not|no\s+longer)\s+(?:\w+\s+){0,2}?(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|apparent|noted|enlarged)|absent)",
     r"(?:has|have)\s+(?:completely\s+|now\s+|since\s+)*(?:resolved|cleared|been\s+removed|disappeared)",
@@ -91,9 +101,17 @@ _DENIAL_BEHIND = (
 )
 _TERMINATOR = re.compile(
     rf";|:(?!\s*{_NONE})|\bbut\b|\bhowever\b|\balthough\b|\bthough\b|\bexcept\b|\baside\s+from\b|\bapart\s+from\b|\bother\s+than\b|\bwhereas\b|\bwhile\b|\byet\b|\bstatus\s+post\b|\bwhich\b|\bsecondary\s+to\b|\bdue\s+to\b"
-    r"|(?:,|\band\b)\s*(?:and\s+)?(?=(?:there|the|it|this)\s+(?:\w+\s+){0,4}?(?:is|are|has|have|remains?|appears?|shows?)\b)"
+    r"|(?:,|\band\b)\s*(?:and\s+)?(?=(?:there|the|it|this|heart)\s+(?:\w+\s+){0,4}?(?:is|are|has|have|remains?|appears?|shows?)\b)"
     r"|,\s*(?=(?:with|consistent|compatible|stable|unchanged|likely|probably)\b)"
-    r"|(?:,|\band\b|\bwith\b)\s*(?=(?:a\s+|an\s+|bilateral\s+)?(?:tiny|small|mild|moderate|severe|minimal|trace|subtle|persistent|unchanged|stable|there)\b(?!.*\b(?:or|nor)\b))",
+    r"|(?:,|\band\b|\bwith\b)\s*(?=(?:a\s+|an\s+|bilateral\s+)?(?:tiny|small|mild|moderate|severe|minimal|trace|subtle|persistent|unchanged|stable|worsening|residual|increas(?:ed|ing)|there)\b(?!.*\b(?:or|nor)\b))"
+    r"|(?:,|\bwith\b)\s*(?=(?:left|right|bibasilar)\b(?!.*\b(?:or|nor)\b))",
+    re.IGNORECASE,
+)
+
+
+# of a sentence, the joint behind a statement that has its verb: "The effusion is small and | pneumothorax is not seen."
+_STATED = re.compile(
+    r"\b(?:is|are|was|were|has|have|remains?|persists?|shows?)\b[^,;]*?(?:,|\band\b)\s*(?=\w)",
     re.IGNORECASE,
 )
 
@@ -130,8 +148,10 @@ def scopes(sentence: str) -> tuple[Scope, ...]:
     for match in _BEHIND.finditer(sentence):
         if any(a < match.end() and match.start() < b for a, b in pseudo):
             continue
-        # reach back to the terminator before the cue, and not past a comma that opens another statement
+        # reach back to the terminator before the cue, and not past a statement that stands by itself
         start = max(stop for stop in stops if stop <= match.start())
+        joints = [joint.end() for joint in _STATED.finditer(sentence, start, match.start())]
+        start = max([start, *(joint for joint in joints if sentence[joint : match.start()].strip())])
         found.append(Scope(start, match.end(), "doubted" if match["doubt"] else "denied", match.start()))
         taken.append(match.span())
     for match in _BEFORE.finditer(sentence):

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 _HEADINGS = {
     "findings": r"findings?(?:(?:\s+and\s+|\s*/\s*|\s*&\s*)impressions?)?|impressions?(?:\s+and\s+|\s*/\s*)findings?"
-    r"|radio(?:logical|graphic)\s+findings?|observations?|description|interpretation",
+    r"|radio(?:logical|graphic)\s+findings?|observations?|description|interpretation|(?:reports?|results?|comments?)(?=\s*:)",
     "impression": r"(?:provisional\s+findings\s+)?impressions?(?:\s+\(pfi\)|\s*(?:and|&|/)\s*(?:recommendations?(?:\(s\))?|plan))?|pfi"
     r"|conclusions?|opinion|summary|assessment|diagnosis",
     "indication": r"(?:clinical\s+)?(?:indications?|history|information|data|question|statement)|history\s+and\s+indication|symptoms?"
@@ -21,16 +21,23 @@ _HEADINGS = {
     "addendum": r"(?:final\s+)?addend(?:um|a)(?:\s+#?\d+)?",
 }
 _KNOWN = "|".join(f"(?P<{name}>{pattern})" for name, pattern in _HEADINGS.items())
+# Of a report on one line, headings in capitals also where no stop stands before them
+_FLAT = r"(?:(?:CLINICAL )?(?:INDICATION|HISTORY)|COMPARISON|TECHNIQUE|FINDING|IMPRESSION|CONCLUSION)S?:"
 # At the start of a line in any case; inside a line only after a sentence's end and with a capital.
 _HEADING = re.compile(
-    rf"(?:^|(?<=[.!?])[ \t]+(?=[A-Z]))[ \t]*(?i:{_KNOWN})[ \t]*(?::|-{{1,2}}[ \t]|(?=[ \t]*$))"
+    rf"(?:^|(?<=[.!?])[ \t]+(?=[A-Z])|(?<=\S)[ \t]+(?={_FLAT}))[ \t]*(?i:{_KNOWN})[ \t]*(?::|-{{1,2}}[ \t]|(?=[ \t]*$))"
     # "PORTABLE AP CHEST, 8:14 A.M. ON ___:" is a heading, too; a sentence in capitals before one is not
     r"|^[ \t]*(?P<other>[A-Z](?:[A-Z0-9 /&,()_'#-]|(?<=\d):(?=\d)|\.(?!\s)|(?<=\b[A-Z])\.|(?<=\b(?:DR|NO))\.){2,70}):(?!\d)"
     # a ruled line or the banner of the final text ends a wet read or what else stands above it
     r"|^[ \t]*(?P<banner>_{10,}|-{10,}|={10,}|(?:FINAL|PRELIMINARY)\s+REPORT|REPORT)[ \t]*$",
     re.MULTILINE,
 )
-_DESCRIBES_FILM = re.compile(r"CHEST|RADIOGRAPH|VIEW|LATERAL|PORTABLE|FRONTAL|\b[AP]P?A?\b|LUNG|HEART|MEDIASTIN|PLEURA|BONE")
+_DESCRIBES_FILM = re.compile(r"CHEST|RADIOGRAPH|VIEW|LATERAL|PORTABLE|FRONTAL|\b[AP]P?A?\b|\bCXR\b|X-RAY")
+# Its heading says what the text under it is of ("CARDIAC: Enlarged."), and stays with it
+_ORGAN = re.compile(
+    r"LUNG|HEART|CARDI|MEDIASTIN|PLEURA|BONE|OSSEOUS|SKELET|HIL[AUI]|DIAPHRAGM|SOFT TISSUE|AIRWAY|TRACHEA|VASC|ABDOM|\bLINES?\b|\bTUBES?\b"
+    r"|DEVICE|HARDWARE"
+)
 # Heading within findings or impression that ends them; any other ("LUNGS:", "LINES AND TUBES:") is a part of them
 _ENDS = re.compile(
     r"SIGN|DICTAT|TRANSCRI|APPROV|VERIFI|REVIEW|ATTENDING|RADIOLOGIST|RESIDENT|PHYSICIAN|PROVIDER|COMMUNICAT|DISCUSS|ACCESSION|BILLING"
@@ -50,10 +57,11 @@ def split_sections(text: str) -> dict[str, str]:
     """Section name -> its text; what stands under no heading is the `body`.
 
     Names: findings, impression, indication, comparison, technique, examination, recommendation, notification, wet_read, addendum, body. An
-    unknown heading in capitals ("CHEST, PA AND LATERAL:") that names the film or a part of the chest opens `body`, any other opens
-    `other`; so does a banner ("FINAL REPORT") or a ruled line open `body`. Within findings and impression unknown headings ("LUNGS:") stay
-    there with their text, unless they tell who signed. Where there is neither, what follows the first blank line of the last of indication,
-    comparison, technique and examination is `body`. A section that comes twice is joined, unless both say the same.
+    unknown heading in capitals that names the film ("CHEST, PA AND LATERAL:") opens `body`; so does one that names a part of the chest
+    ("CARDIAC:"), which stays there with its text, and a banner ("FINAL REPORT") or a ruled line; any other opens `other`. Within findings
+    and impression unknown headings ("LUNGS:") stay there with their text, unless they tell who signed. Where there is neither, what follows
+    the first blank line of the last of indication, comparison, technique and examination is `body`. A section that comes twice is joined,
+    unless both say the same.
     The stamp behind "WET READ:" (reader and time, as far as privacy left them) is dropped; other marks `___` and `XXXX` stay for
     `clean_text`.
     """
@@ -75,21 +83,23 @@ def split_sections(text: str) -> dict[str, str]:
             parts[name].append(piece)
         if match:
             name, start = match.lastgroup or "other", match.end()
-            if name == "banner" or (name == "other" and _DESCRIBES_FILM.search(match["other"])):
-                name = "body"
+            organ = name == "other" and _ORGAN.search(match["other"]) and not _DESCRIBES_FILM.search(match["other"])
+            if name == "banner" or organ or (name == "other" and _DESCRIBES_FILM.search(match["other"])):
+                name, start = "body", match.start() if organ else start
     return {section: "\n".join(pieces) for section, pieces in parts.items() if pieces}
 
 
 def training_text(sections: dict[str, str]) -> str:
-    """What a film is paired with: findings and impression; without either, the body. Each part, and each line of a list, ends in a stop.
+    """What a film is paired with: findings, or the body where there are none, and impression. Each part, and each line of a list, ends in
+    a stop. A body in capitals above an impression that is not is a title, and left out.
 
     A line ends a sentence before a blank line and before an item ("-", "2."), and where a capital follows that would have fitted on it, so
     that it was not wrapped there; not behind a word that needs another ("of"). A wet read is the draft of what the final text says, an
     addendum mostly says whom the reader told: neither is trained on.
     """
-    kept = [sections.get("findings", ""), sections.get("impression", "")]
-    if not any(kept):
-        kept = [sections.get("body", "")]
+    findings, impression, body = (sections.get(name, "") for name in ("findings", "impression", "body"))
+    title = impression and body.isupper() and not impression.isupper()
+    kept = [findings or ("" if title else body), impression]
     stopped = [_with_stops(part) for part in kept if part.strip()]
     return "\n".join(part if part.rstrip().endswith((".", "!", "?")) else part.rstrip() + "." for part in stopped)
 
