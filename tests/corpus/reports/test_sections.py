@@ -101,6 +101,16 @@ CASES = {
         {"body": "Left effusion.", "impression": "Stable."},
         "Left effusion. Stable.",
     ),
+    "a line ruled below the report": (
+        "IMPRESSION: Stable.\n______________________\nRead by a resident.",
+        {"impression": "Stable.", "other": "Read by a resident."},
+        "Stable.",
+    ),
+    "a line ruled below a heading": (
+        "IMPRESSION:\n-----------\nStable.",
+        {"body": "Stable."},
+        "Stable.",
+    ),
     "a title": (
         "CHEST TWO VIEWS\nIMPRESSION: Stable.",
         {"body": "CHEST TWO VIEWS", "impression": "Stable."},

@@ -82,9 +82,13 @@ def split_sections(text: str) -> dict[str, str]:
         if piece and piece not in parts.setdefault(name, []):
             parts[name].append(piece)
         if match:
+            ended = name in ("findings", "impression") and bool(piece)
             name, start = match.lastgroup or "other", match.end()
-            organ = name == "other" and _ORGAN.search(match["other"]) and not _DESCRIBES_FILM.search(match["other"])
-            if name == "banner" or organ or (name == "other" and _DESCRIBES_FILM.search(match["other"])):
+            if name == "banner" and ended and not match["banner"][0].isalpha():
+                name = "other"  # a line ruled below the report: who read it, whom they told
+            heading = match["other"] or ""
+            organ = _ORGAN.search(heading) and not _DESCRIBES_FILM.search(heading)
+            if name == "banner" or organ or _DESCRIBES_FILM.search(heading):
                 name, start = "body", match.start() if organ else start
     return {section: "\n".join(pieces) for section, pieces in parts.items() if pieces}
 
