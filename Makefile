@@ -19,8 +19,8 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-clean:
-	rm -rf .venv runs
+clean:  # the environment and caches; what lies in runs/ is yours
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("sista needs Python 3.11 or newer; give make PYTHON=python3.12, say" if sys.version_info < (3, 11) else 0)'

@@ -17,6 +17,7 @@ TYPES = {
     "--formats": list[str] | str,
     "--switch": bool,
     "--seed": int,
+    "--fit.epochs": int,
     "--settings": dict[str, object] | None,
 }
 
@@ -88,6 +89,7 @@ def test_dashes_and_underscores_are_the_same_in_names_and_not_in_values() -> Non
         ("Parser key \"name\": Expected a <class 'str'>. Got value: ['a']", "--name: expected text, got \"['a']\""),
         ("the following arguments are required: model, data", "give --model, --data"),
         ("Unrecognized arguments: --sed 3", "unknown setting 'sed'; did you mean 'seed'?"),
+        ("Group 'fit' does not accept option 'epohcs'", "unknown setting 'fit.epohcs'; did you mean 'fit.epochs'?"),
         ("something else\nin two lines", "something else in two lines"),
     ],
 )

@@ -78,7 +78,7 @@ def test_the_readme_s_python_runs(workplace: Path) -> None:
 
     names: dict = {"small": OptimizerSettings(epochs=1, batch_size=16)}
     exec(example, names)
-    assert names["model"].heatmap("film.png", "left pleural effusion").shape == (64, 64)
+    assert names["model"].heatmap("film.png", "left pleural effusion").shape == (128, 128)
 
 
 def test_make_targets_of_the_readme_exist() -> None:

@@ -110,6 +110,8 @@ def explain(message: str, options: Sequence[str], given: Sequence[str] = ()) -> 
         close = nearest(name, [option.lstrip("-") for option in options if option.startswith("--")]).split("? ")[0]
         hint = f"; {close}?" if close.startswith("did you mean") else "; --help lists them all"
         return f"unknown setting {name!r}{hint}"
+    if inside := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", line):
+        return explain(f"Unrecognized arguments: --{inside[1]}.{inside[2]}", options, given)
     if missing := re.search(r"the following arguments are required: (.*)", line):
         return "give " + ", ".join(f"--{name.lstrip('-')}" for name in re.split(r",\s*", missing[1]))
     wrong = re.match(r'Parser key "([\w.]+)": (.*)', line)

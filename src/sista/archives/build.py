@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sista.archives.listed import Listed
 from sista.archives.registry import archive_class
 from sista.corpus.build import build_corpus
 from sista.corpus.films.radiograph import Display
@@ -22,6 +24,7 @@ def build(
     teachers: list[str] | None = None,
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
     salt: str = "sista",
+    lists: Path | None = None,
     views: str = "frontal",
     window: str = "first",
     frame: int | None = None,
@@ -48,6 +51,8 @@ def build(
             when first asked for.
         fractions: shares of subjects in train, valid and test, for studies whose archive gives no split.
         salt: another salt draws another split.
+        lists: a folder with train.txt, valid.txt and test.txt, an id of a film a line, as `sista protocol NAME --out` writes it: films go
+            where the lists say, whatever split their archive gives, and those in none are left out.
         views: frontal leaves lateral films out and keeps those of unknown view; all keeps every film.
         window: of a DICOM film: first (of its header; by percentile where it has none), a number from 0, percentile, or none.
         frame: of a multi-frame DICOM film, from 0; by default such films are left out.
@@ -62,8 +67,9 @@ def build(
     if source is archive and options:
         raise SistaError("options go with an archive's name; this archive is already made")
     own_size: int = getattr(source, "size", 256)
+    listed = None if lists is None else Listed(source, lists)
     facts = build_corpus(
-        source,
+        source if listed is None else listed,
         Path(out),
         size=own_size if size is None else size,
         image_format=image_format,
@@ -84,8 +90,15 @@ def build(
     return {
         "corpus": str(out),
         **named,
+        **({} if listed is None else _of_lists(listed, facts["splits"])),
         **{key: facts[key] for key in ("rows", "subjects", "splits", "left_out", "reasons", "notes", "fingerprint") if key in facts},
     }
+
+
+def _of_lists(listed: Listed, splits: Mapping[str, Any]) -> dict[str, Any]:
+    """How many ids each list has, and how many films of them are in the corpus."""
+    found = {split: {"listed": count, "in_corpus": splits.get(split, 0)} for split, count in listed.listed.items()}
+    return {"protocol": listed.protocol or None, "lists": found}
 
 
 def _display(window: str, frame: int | None) -> Display:

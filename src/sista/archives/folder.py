@@ -55,6 +55,7 @@ class Folder:
             self._studies.setdefault(key.relative_to(self.root).as_posix(), (text, []))[1].append(film)
         self._keys = list(self._studies)
         self.has_reports = any(text is not None for text, _ in self._studies.values())
+        self.notes = () if self.has_reports else (f"no film has a report beside it ({films[0].stem}{TEXT} or report{TEXT}, say)",)
 
     def __len__(self) -> int:
         return len(self._keys)

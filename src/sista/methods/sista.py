@@ -151,7 +151,7 @@ class Sista(Method):
         self.within_heads = nn.ModuleList(_identity(encoder.dim) if settings.within_projections else nn.Identity() for _ in range(2))
 
     def forward(self, batch: Batch, images: Tensor, generator: torch.Generator, statistics: bool = False) -> StepResult:
-        """The loss of one batch; with `statistics` also what the specification's section 6 wants logged."""
+        """The loss of one batch; with `statistics` also what became of the pairs and where words look."""
         e = self.encoder(images, batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask, self.deepest_head)
         instance, targets, similarity = self.instance(e.image, e.text, batch.teacher, batch.report_key)
         s, terms = self.settings, {"instance": instance}
@@ -213,6 +213,6 @@ class SistaPaperSettings(SistaSettings):
 
 
 class SistaPaper(Sista):
-    """The specification's plain form: triage at the top 1 % and 3 %, and SPARC's token term over all words with sigma = 1/P."""
+    """Our plain reading of the paper: triage at the top 1 % and 3 %, and SPARC's token term over all words with sigma = 1/P."""
 
     Settings: ClassVar[type] = SistaPaperSettings

@@ -4,7 +4,7 @@ pycocotools does the matching (each detection, best score first, takes the free 
 reaches the threshold); precision and recall are then summed here, so that a bootstrap can weight images without matching again. With
 equal weights the figures are pycocotools' own, and a test holds them to it.
 
-The protocol (MGCA's released code; spec/protocols.md, sections 5 and 6) averages over IoU 0.40 to 0.75, drops detections below a score of
+The protocol (MGCA's released code) averages over IoU 0.40 to 0.75, drops detections below a score of
 0.5 before the curve, and skips images without any detection or any true box: false positives on healthy films cost nothing. Never print
 it without the other.
 

@@ -1,7 +1,7 @@
 """Dice of segmentations: on the positive images, and as the MGCA protocol computes it, with the floor of an empty prediction beside it.
 
 Dice of one image is 2 |P and M| / (|P| + |M|), P the pixels whose probability exceeds the threshold and M the mask. The protocol
-(MGCA's released code; spec/protocols.md, section 4) gives an image without a mask 1 when nothing is predicted and 0 otherwise, averages
+(MGCA's released code) gives an image without a mask 1 when nothing is predicted and 0 otherwise, averages
 per batch and then over batches, the last and smaller one weighing as much as the others. Predicting nothing at all therefore scores the
 share of negative images: never print one figure without the other.
 

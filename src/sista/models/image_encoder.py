@@ -161,7 +161,7 @@ def _create(name: str, image_size: int, pretrained: bool, options: dict[str, Any
 
     from sista.models import compact, compact_vit  # noqa: F401  register sista_compact and sista_vit
 
-    if not timm.is_model(name.split(":")[-1]) and "/" not in name:
+    if not timm.is_model(name.split(":")[-1]) and "/" not in name and not name.startswith("local-dir:"):
         raise SistaError(f"unknown image encoder {name!r}: {_close_timm_names(name)}; `timm.list_models()` has them all")
     try:
         model = _made(name, image_size, in_chans=1, **options)
@@ -173,7 +173,11 @@ def _create(name: str, image_size: int, pretrained: bool, options: dict[str, Any
             model.load_state_dict({**state, weight: one_channel(state[weight])})
         return model
     except (OSError, RuntimeError, ValueError) as error:
-        remedy = "give a local checkpoint, or leave pre-trained weights off" if pretrained else "check the name and its options"
+        remedy = (
+            "give a folder that timm saved, local-dir:/FOLDER, or leave pre-trained weights off"
+            if pretrained
+            else "check the name and its options"
+        )
         raise SistaError(f"image encoder {name!r} could not be made ({error}); {remedy}") from error
 
 

@@ -86,7 +86,7 @@ class _Entmax(torch.autograd.Function):
 
 @full_precision
 def minmax_sparse(words: Float[Tensor, "b l d"], patches: Float[Tensor, "b p d"], sigma: float | None = None) -> Float[Tensor, "b l p"]:
-    """The weights a[l,p] of the specification's section 3, from s[l,p] = w_l . p_p of L2-normalised words and patches."""
+    """The weights a[l,p] of words on patches, from s[l,p] = w_l . p_p of L2-normalised words and patches."""
     return minmax_weights(words @ patches.mT, sigma)
 
 

@@ -29,6 +29,7 @@ from sista.training.fit import Fit, Plan
 from sista.training.log import require_tensorboard
 from sista.training.processes import Processes, join
 from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
+from sista.training.start import start_from
 
 GROUPS = {"model": ModelSettings, "optimizer": OptimizerSettings, "augment": AugmentSettings, "run": RunSettings}
 SHOWN = ("progress", "tensorboard")  # what a run may show differently when it goes on
@@ -101,6 +102,8 @@ def pretrain(
         torch.manual_seed(run.seed)
         image_size = model.image_size or corpus.size
         encoder = make_encoder(corpus, model, image_size)
+        if model.start:
+            start_from(encoder, model.start, corpus)
         learner = make_method(method, encoder, taught, chosen).to(device)
         encoder.image.to(memory_format=torch.channels_last)
         learner.encoder = encoder = synchronise(encoder, device, processes.world)

@@ -12,8 +12,10 @@ class ModelSettings:
     """The two encoders and the space that they share.
 
     Args:
-        image_encoder: a timm model name; `sista_compact` is a small CNN for two CPU cores.
+        image_encoder: a timm model name, or `local-dir:FOLDER` where timm saved one; `sista_compact` is a small CNN for two CPU cores.
         text_encoder: `compact`, `small` or `base` (a fresh BERT), or a transformers name or path.
+        start: a run, a checkpoint or a Hub name whose encoders and projections training starts from, made with the same model settings; the
+            corpus needs its tokenizer (`sista build --tokenizer RUN/model/tokenizer.json`).
         image_size: side of the square that the image encoder sees, in pixels; by default the corpus' film size.
         pretrained: load timm's weights for the image encoder.
         patch_stride: pixels a patch of a hierarchical image encoder may span (16: a ResNet's third stage).
@@ -28,6 +30,7 @@ class ModelSettings:
 
     image_encoder: str = "sista_compact"
     text_encoder: str = "compact"
+    start: str | None = None
     image_size: int | None = None
     pretrained: bool = False
     patch_stride: int = 16

@@ -40,7 +40,7 @@ class HeadSettings:
     cosine: bool = False
 
 
-# spec/protocols.md, section 3: MGCA's settings, with the batch that FaNe states at 100 % and G2D and Med-UniC state
+# MGCA's settings, with the batch that FaNe states at 100 % and G2D and Med-UniC state
 HEADS = {"mgca": HeadSettings(), "fane": HeadSettings(batch_size=96), "g2d": HeadSettings(batch_size=8)}
 
 

@@ -50,7 +50,7 @@ class TuneSettings:
     views: Ranges = field(default_factory=Ranges)
 
 
-# BenchX's settings for MGCA on NIH (spec/protocols.md, section 7): one rate for all layers
+# BenchX's settings for MGCA on NIH (its released configuration): one rate for all layers
 TUNES = {"benchx": TuneSettings(learning_rate=1e-5, layer_decay=1.0, weight_decay=0.0, batch_size=32, warmup=0.01)}
 
 

@@ -11,8 +11,8 @@ from sista.protocols.registry import protocol_named
 def protocol_facts(name: str | None, films: Mapping[str, int]) -> dict[str, Any]:
     """`protocol` (the name, None without one) and, with one, `beside`: how the split here differs, known defects, and published scores.
 
-    films: how many of each split the run has. The ids themselves are those of `sista protocol NAME --out`, which a corpus is built by;
-    a run can count them only. Raises SistaError for an unknown name.
+    films: how many of each split the run has. The ids themselves are those of `sista protocol NAME --out`, by which a corpus is built
+    with `--lists`; a run can count them only. Raises SistaError for an unknown name.
     """
     if name is None:
         return {"protocol": None}

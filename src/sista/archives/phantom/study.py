@@ -47,12 +47,16 @@ def tight_box(mask: np.ndarray) -> tuple[int, int, int, int]:
 class Phantom:
     """`count` procedural studies. Study i is a pure function of (seed, i, size, site), whatever `count` is.
 
-    size: pixels a side, 64 to 1024; the patient, the findings and the report do not depend on it. site: "main", or "shifted" for a second
-    hospital with other patients, scanners, grain and shading. omissions: the share of findings, devices aside, that are on the film and in
-    the truth but not in the report. Raises SistaError for anything else.
-
     `Study.change` is keyed by label ("nodule": "worse"); `Study.true_findings` and `Region.finding` are "label/side/zone". A quarter of
-    the studies follow up the study before them; `subject_id` keeps a subject's studies together when they are split.
+    the studies follow up the study before them; `subject_id` keeps a subject's studies together when they are split. Raises SistaError for
+    values that cannot be.
+
+    Args:
+        count: how many studies are made.
+        seed: of the patients, their findings and the reports.
+        size: pixels a side, 64 to 1024; the patient, the findings and the report do not depend on it.
+        site: main, or shifted: a second hospital with other patients, scanners, grain and shading.
+        omissions: share of the findings, devices aside, that are on the film and in the truth but not in the report.
     """
 
     name = "phantom"

@@ -1,0 +1,110 @@
+"""An archive split by id lists: a published protocol's on a miniature of its release, and lists of one's own."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import sista
+from sista.archives.listed import Listed
+from sista.archives.rsna import Rsna
+from sista.archives.table import Table
+from sista.cli import main
+from sista.corpus.corpus import Corpus
+from sista.corpus.study import StudyRefused
+from sista.errors import SistaError
+from sista.protocols.explain import protocol
+from tests.archives.miniature import film
+from tests.protocols.synthetic import rsna
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Six films of four studies, in folders as releases have them."""
+    rows = []
+    for number, study in enumerate("aabbcd"):
+        name = f"{'train' if number < 4 else 'test'}/{number}.png"
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (40, 40), dtype=np.uint8)).save(tmp_path / name)
+        rows.append({"image": name, "text": f"Left effusion of study {study}.", "study": study, "split": "test"})
+    pd.DataFrame(rows).to_csv(tmp_path / "films.csv", index=False)
+    return tmp_path / "films.csv"
+
+
+def lists(folder: Path, **splits: str) -> Path:
+    folder.mkdir()
+    for split, ids in splits.items():
+        (folder / f"{split}.txt").write_text("".join(f"{one}\n" for one in ids.split()))
+    return folder
+
+
+def open_table(table: Path) -> Table:
+    return Table(table, report_column="text", study_column="study", split_column="split")
+
+
+def test_a_protocol_written_is_the_split_that_is_built(tmp_path: Path) -> None:
+    release = rsna(60, 20, 30)
+    release.to_csv(tmp_path / "stage_2_train_labels.csv", index=False)
+    for name in release["patientId"].unique():
+        film(tmp_path / "stage_2_train_images" / f"{name}.dcm")
+    protocol("mgca-rsna-reported", tmp_path / "stage_2_train_labels.csv", tmp_path / "lists")
+    archive = Listed(Rsna(tmp_path), tmp_path / "lists")
+    assert archive.protocol == "mgca-rsna-reported"
+    found = {split: sorted(s.study_id for s in (archive[i] for i in range(len(archive))) if s.split == split) for split in archive.listed}
+    for split, ids in found.items():
+        assert ids == (tmp_path / "lists" / f"{split}.txt").read_text().split()
+        assert len(ids) == archive.listed[split] > 0
+    assert Listed(Rsna(tmp_path), tmp_path / "lists").describe() == archive.describe() != Rsna(tmp_path).describe()
+
+
+def test_films_go_where_the_lists_say_and_others_are_left_out(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By id, by the end of the path with its folder, by file name, and by that without its ending."""
+    folder = lists(tmp_path / "lists", train="train/0.png 1.png", test="4 nowhere.png")
+    options = ["--report-column", "text", "--study-column", "study", "--split-column", "split"]
+    command = ["build", "table", "--table", str(table), *options, "--lists", str(folder), "--out", str(tmp_path / "corpus"), "--size", "32"]
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["lists"] == {
+        "train": {"listed": 2, "in_corpus": 2},
+        "valid": {"listed": 0, "in_corpus": 0},
+        "test": {"listed": 2, "in_corpus": 1},
+    }
+    assert told["protocol"] is None
+    corpus = Corpus.open(tmp_path / "corpus")
+    rows = np.arange(len(corpus))
+    assert list(zip(corpus.values("film_id", rows), corpus.values("split", rows), strict=True)) == [
+        ("train/0.png", "train"),
+        ("train/1.png", "train"),
+        ("test/4.png", "test"),
+    ]
+    assert "in none of the lists: b" in (tmp_path / "corpus" / "left_out.csv").read_text()
+    again = sista.build(open_table(table), tmp_path / "other", size=32, progress=False)
+    assert again["rows"] == 6
+    assert again["fingerprint"] != told["fingerprint"]
+
+
+def test_what_would_leak_is_refused(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match=r"1 id\(s\) stand in two lists, such as 'train/1.png'"):
+        Listed(open_table(table), lists(tmp_path / "two", train="train/0.png train/1.png", valid="train/1.png"))
+    apart = Listed(open_table(table), lists(tmp_path / "apart", train="train/0.png", valid="train/1.png", test="train/2.png"))
+    with pytest.raises(SistaError, match="films of study a stand in train and valid"):
+        apart[0]
+    assert [film.film_id for film in apart[1].films] == ["train/2.png"]
+    with pytest.raises(StudyRefused, match="in none of the lists: c"):
+        apart[2]
+
+
+def test_what_is_no_folder_of_lists_is_told(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match=r"holds no train\.txt"):
+        Listed(open_table(table), tmp_path)
+    folder = lists(tmp_path / "lists", train="train/0.png")
+    (folder / "protocol.json").write_text("{}")
+    with pytest.raises(SistaError, match=r"protocol\.json is not what `sista protocol NAME --out` writes"):
+        Listed(open_table(table), folder)
+    (folder / "protocol.json").unlink()
+    (folder / "valid.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SistaError, match="cannot be read as a list of ids"):
+        Listed(open_table(table), folder)
