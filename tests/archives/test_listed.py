@@ -1,6 +1,7 @@
 """An archive split by id lists: a published protocol's on a miniature of its release, and lists of one's own."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from sista.corpus.corpus import Corpus
 from sista.corpus.study import StudyRefused
 from sista.errors import SistaError
 from sista.protocols.explain import protocol
-from tests.archives.miniature import film
+from tests.archives.miniature import DATA, film
 from tests.protocols.synthetic import rsna
 
 
@@ -84,6 +85,24 @@ def test_films_go_where_the_lists_say_and_others_are_left_out(table: Path, tmp_p
     again = sista.build(open_table(table), tmp_path / "other", size=32, progress=False)
     assert again["rows"] == 6
     assert again["fingerprint"] != told["fingerprint"]
+
+
+def test_copies_of_another_format_are_found(table: Path, tmp_path: Path) -> None:
+    folder = lists(tmp_path / "lists", train="train/0.jpg 1.dcm", valid="2.png", test="2.jpg 4.jpg")
+    archive = Listed(open_table(table), folder)
+    assert [(film.film_id, archive[0].split) for film in archive[0].films] == [("train/0.png", "train"), ("train/1.png", "train")]
+    assert archive[1].split == "valid"  # by its own name, although 2.jpg is another
+    assert archive[2].split == "test"
+
+
+@pytest.mark.skipif(not (DATA / "nih/tables").is_dir(), reason="the NIH tables and films are not there")
+def test_the_films_at_hand_of_a_real_release_go_where_its_protocol_says(tmp_path: Path) -> None:
+    """1,000 films of ChestX-ray14, JPEG copies of the PNG files that its table names; patients stay whole."""
+    protocol("kad-nih", DATA / "nih/tables/Data_Entry_2017_v2020.csv.gz", tmp_path / "lists")
+    archive = Listed(Table(DATA / "nih/images.csv", subject_column="patient_id", label_columns=["Pneumonia"]), tmp_path / "lists")
+    studies = [archive[index] for index in range(len(archive))]
+    assert Counter(study.split for study in studies) == {"train": 694, "valid": 113, "test": 193}
+    assert len({(study.subject_id, study.split) for study in studies}) == len({study.subject_id for study in studies})
 
 
 def test_what_would_leak_is_refused(table: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 from sista.corpus.study import SPLITS, Archive, Film, Study, StudyRefused
 from sista.errors import SistaError
 
+ENDINGS = ("png", "jpg", "jpeg", "dcm", "dicom")
+
 
 class Listed:
     """The films of `archive` whose ids stand in the lists of `folder`, each in the split of its list; the others are refused, one by one.
 
-    A film is known by its id, or by the end of its path ("train/00012.jpg", "00012.jpg", "00012"), as lists have it; a study without films
-    by its own id. `protocol` is the name that `sista protocol NAME --out` left beside the lists, "" where there is none; `listed` counts
-    the ids by split.
+    A film is known by its id, or by the end of its path ("train/00012.jpg", "00012.jpg", "00012"), as lists have it, whatever image ending
+    either has, for copies are often of another; a study without films by its own id. `protocol` is the name that `sista protocol NAME
+    --out` left beside the lists, "" where there is none; `listed` counts the ids by split.
 
     Raises SistaError for a folder without such lists, and where an id, or a study, stands in two of them: a corpus holds no such leak.
     """
@@ -42,6 +45,7 @@ class Listed:
                 f"{folder}: {len(twice):,} id(s) stand in two lists, such as {twice[0]!r}. A corpus holds no such leak; where the protocol "
                 "has a corrected form (`sista protocol`), take its lists"
             )
+        self._bare = _without_endings(self._split)
         self.protocol = _protocol(self.folder / "protocol.json")
 
     @property
@@ -90,7 +94,22 @@ class Listed:
         names = [film.film_id]
         if isinstance(film.source, Path):
             names += ["/".join(film.source.parts[-2:]), film.source.name, film.source.stem]
-        return next((self._split[name] for name in names if name in self._split), "")
+        found = next((self._split[name] for name in names if name in self._split), "")
+        return found or next((self._bare[name] for name in map(_bare, names) if self._bare.get(name)), "")
+
+
+def _bare(name: str) -> str:
+    """A name without its image ending."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and ending.lower() in ENDINGS else name
+
+
+def _without_endings(split: Mapping[str, str]) -> dict[str, str]:
+    """Ids without their image endings -> split; "" where two of them lie in different ones."""
+    bare: dict[str, str] = {}
+    for name, of in split.items():
+        bare[_bare(name)] = of if bare.get(_bare(name), of) == of else ""
+    return bare
 
 
 def _text(file: Path) -> str:
