@@ -55,6 +55,7 @@ def test_the_majority_of_three_readers_decides_and_the_votes_are_kept(kaggle: Pa
     assert boxes == [("Cardiomegaly", 695.5, 1377.5, 956, 453)]
     each = [(one.x, one.y, one.width, one.height) for one in VinDr(kaggle, merge=0)[1].films[0].regions]
     assert each == [(691, 1375, 962, 456), (700, 1380, 950, 450)]
+    assert VinDr(kaggle, merge=0).describe() != archive.describe()
     assert (agreed.split, agreed.films[0].view, len(agreed.labels)) == (None, "PA", 14)
 
 

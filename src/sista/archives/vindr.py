@@ -58,7 +58,7 @@ class VinDr(Release):
     name = "vindr"
 
     def __init__(self, root: Path, images: Path | None = None, merge: float = 0.4) -> None:
-        super().__init__(root)
+        super().__init__(root, merge=merge)
         if not 0 <= merge <= 1:
             raise SistaError(f"merge is {merge}; it is an intersection over union, 0 to 1, and 0 merges nothing")
         self.merge = merge

@@ -63,9 +63,8 @@ def demo(
     model = load(out / "run")
     scores = evaluate(model, corpus, seed=seed)
     bare = untrained(out / "run", seed)
-    measure_mean_patches(
-        bare.encoder, corpus, bare.precision, bare.device
-    )  # as the trained one has them: maps are read against the mean film
+    # maps are read against those of the mean film, which the trained encoder has with it
+    measure_mean_patches(bare.encoder, corpus, bare.precision, bare.device)
     floor = evaluate(bare, corpus, seed=seed)
     evaluated_at = time.perf_counter()
     summary = {

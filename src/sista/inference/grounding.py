@@ -122,8 +122,11 @@ def ground(
     assert data is not None
     corpus = Corpus.open(data)
     rows = corpus.rows(split)
-    annotated = read_ms_cxr(regions) if regions is not None else None
-    given = corpus_regions(corpus, annotated, rows) if annotated is not None else None
+    given, of_file = None, dict[str, Any]()
+    if regions is not None:
+        annotated = read_ms_cxr(regions)
+        given = corpus_regions(corpus, annotated, rows)
+        of_file = {"annotated_films": {"in_file": len(annotated), "in_split": len(given)}}
     found = {level: ground_regions(trained, corpus, rows, limit, level, given) for level in asked}
     scored = {level: one for level, one in found.items() if len(one.hit)}
     if not scored:
@@ -131,7 +134,7 @@ def ground(
     metrics = {f"{name}/{level}": mean for level, one in scored.items() for name, mean in one.means().items()}
     result = {
         **run_facts("ground", model, trained, corpus, np.unique(np.concatenate([one.rows for one in scored.values()])), split, arguments),
-        **({"annotated_films": {"in_file": len(annotated), "in_split": len(given)}} if annotated is not None and given is not None else {}),
+        **of_file,
         **(scored["phrase"].summary() if "phrase" in scored else {}),
         "levels": {
             level: {"queries": len(one.hit), "chance": _mean(one.chance), **(one.means() if level in scored else {})}
