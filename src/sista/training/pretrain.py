@@ -18,6 +18,7 @@ from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods import make_method, require_teacher, settings_of
 from sista.methods.method import Method
+from sista.metrics.result import plain
 from sista.models.checkpoint import save_pretrained
 from sista.models.dual_encoder import DualEncoder
 from sista.models.image_encoder import ImageEncoder
@@ -83,7 +84,7 @@ def pretrain(
     configuration = {
         "corpus": corpus.fingerprint,
         "method": method,
-        "settings": asdict(chosen),
+        "settings": plain(chosen),
         "teacher": teacher,
         "model": asdict(model),
         "optimizer": asdict(optimizer),
@@ -92,7 +93,7 @@ def pretrain(
     }
     with join(run.device) as (processes, device):
         _check_shares(optimizer, processes)
-        earlier = processes.from_first(lambda: _earlier(out, configuration, asdict(settings_of(method, {}))))
+        earlier = processes.from_first(lambda: _earlier(out, configuration, plain(settings_of(method, {}))))
         if earlier.get("finished"):
             return read_json(out / "summary.json") if processes.first else {}
         precision = processes.from_first(lambda: earlier.get("precision") or choose_precision(run.precision, device))
