@@ -11,6 +11,7 @@ from PIL import Image
 
 import sista
 from sista.archives.listed import Listed
+from sista.archives.phantom import Phantom
 from sista.archives.rsna import Rsna
 from sista.archives.table import Table
 from sista.cli import main
@@ -103,6 +104,14 @@ def test_the_films_at_hand_of_a_real_release_go_where_its_protocol_says(tmp_path
     studies = [archive[index] for index in range(len(archive))]
     assert Counter(study.split for study in studies) == {"train": 694, "valid": 113, "test": 193}
     assert len({(study.subject_id, study.split) for study in studies}) == len({study.subject_id for study in studies})
+
+
+def test_films_in_memory_and_with_masks_are_taken_too(tmp_path: Path) -> None:
+    phantom = Phantom(6, size=64)
+    archive = Listed(phantom, lists(tmp_path / "lists", train=" ".join(phantom[index].films[0].film_id for index in range(6))))
+    taken = [archive[index] for index in range(6)]
+    assert {study.split for study in taken} == {"train"}
+    assert any(region.mask is not None for study in taken for region in study.films[0].regions)
 
 
 def test_what_would_leak_is_refused(table: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sista.errors import SistaError
-from sista.training.pretrain import require_compiler
+from sista.training.check import require_compiler
 from tests.training.shared import environment
 
 # in a process of its own: the shape checks of the tests are not for the compiler

@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sista.archives.folder import FILMS
 from sista.corpus.study import SPLITS, Archive, Film, Study, StudyRefused
 from sista.errors import SistaError
-
-ENDINGS = ("png", "jpg", "jpeg", "dcm", "dicom")
 
 
 class Listed:
@@ -76,8 +75,8 @@ class Listed:
         study = self.archive[index]
         if self.text_only:
             return replace(study, split=self._require(study.study_id, {self._split.get(study.study_id, "")}))
-        films = {film: split for film in study.films if (split := self._of(film))}
-        return replace(study, films=tuple(films), split=self._require(study.study_id, set(films.values())))
+        films = [(film, split) for film in study.films if (split := self._of(film))]
+        return replace(study, films=tuple(film for film, _ in films), split=self._require(study.study_id, {split for _, split in films}))
 
     def describe(self) -> dict[str, Any]:
         """The archive's own description, and the SHA-256 of each list."""
@@ -100,8 +99,8 @@ class Listed:
 
 def _bare(name: str) -> str:
     """A name without its image ending."""
-    stem, dot, ending = name.rpartition(".")
-    return stem if dot and ending.lower() in ENDINGS else name
+    ending = Path(name).suffix
+    return name.removesuffix(ending) if ending.lower() in FILMS else name
 
 
 def _without_endings(split: Mapping[str, str]) -> dict[str, str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,15 +24,15 @@ from sista.models.precision import autocast, choose_precision
 from sista.models.text_encoder import SIZES, TextEncoder
 from sista.objectives.instance_alignment import InstanceAlignment
 from sista.training.batch_norms import synchronise
+from sista.training.check import SHARES, check_pairs, check_ranges, check_shared, require_compiler
 from sista.training.fit import Fit, Plan
 from sista.training.log import require_tensorboard
-from sista.training.processes import Processes, join
+from sista.training.processes import join
 from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
 from sista.training.start import start_from
 
 GROUPS = {"model": ModelSettings, "optimizer": OptimizerSettings, "augment": AugmentSettings, "run": RunSettings}
 SHOWN = ("progress", "tensorboard")  # what a run may show differently when it goes on
-SHARES = {"positive_share": "theta_p", "negative_share": "theta_n"}  # cut-offs as shares of random corpus pairs, unless given outright
 MEAN_FILMS = 1024  # training films whose patches make the mean film
 
 
@@ -75,8 +73,8 @@ def pretrain(
     chosen = settings_of(method, settings or {})
     require_teacher(method, teacher)
     corpus = Corpus.open(data)
-    _check(corpus, optimizer)
-    _check_ranges(model, optimizer, augment, run, chosen)
+    check_pairs(corpus, optimizer)
+    check_ranges(model, optimizer, augment, run, chosen)
     if run.compile:
         require_compiler()
     if run.tensorboard:
@@ -92,7 +90,7 @@ def pretrain(
         "run": asdict(run),
     }
     with join(run.device) as (processes, device):
-        _check_shares(optimizer, processes)
+        check_shared(optimizer, processes)
         earlier = processes.from_first(lambda: _earlier(out, configuration, plain(settings_of(method, {}))))
         if earlier.get("finished"):
             return read_json(out / "summary.json") if processes.first else {}
@@ -161,70 +159,6 @@ def measure_mean_patches(encoder: DualEncoder, corpus: Corpus, precision: str, d
             _, patches, grid = encoder.encode_images(images.contiguous(memory_format=torch.channels_last))
         total += patches.float().sum(0).view(*grid, -1)
     encoder.mean_patches.copy_(total / len(rows))
-
-
-def _check(corpus: Corpus, optimizer: OptimizerSettings) -> None:
-    for name, value in asdict(optimizer).items():
-        positive = name in ("batch_size", "accumulate", "learning_rate", "clip")
-        if value < 0 or (positive and value == 0):
-            raise SistaError(f"optimizer.{name} is {value}; it must be {'above zero' if positive else '0 or more'}")
-    if optimizer.batch_size < 2:
-        raise SistaError("optimizer.batch_size is 1; a contrast needs at least 2 pairs")
-    if not (corpus.has_reports and corpus.has_films):
-        raise SistaError(
-            f"corpus {corpus.path} has no {'films' if corpus.has_reports else 'reports'}; pre-training needs film-report pairs"
-        )
-    pairs = len(corpus.rows("train"))
-    if pairs < 2:
-        raise SistaError(
-            f"corpus {corpus.path} has {pairs} training pair{'s' * (pairs != 1)}; a contrast needs at least 2, and many to learn from"
-        )
-    if pairs < optimizer.batch_size:
-        raise SistaError(
-            f"corpus {corpus.path} has {pairs} training pairs, fewer than one batch of {optimizer.batch_size}; "
-            f"lower --optimizer.batch_size to at most {pairs}"
-        )
-
-
-def _check_ranges(model: ModelSettings, optimizer: OptimizerSettings, augment: AugmentSettings, run: RunSettings, chosen: Any) -> None:
-    """SistaError for a setting that is out of its range, before anything of the run is written."""
-    for name, least in {"dim": 1, "hidden": 0, "patch_stride": 1, "image_size": 1, "patch_block": 0}.items():
-        if (value := getattr(model, name)) is not None and value < least:
-            raise SistaError(f"model.{name} is {value}; it must be at least {least}")
-    if not 0 <= model.dropout < 1:
-        raise SistaError(f"model.dropout is {model.dropout}; it is at least 0 and below 1")
-    for name in ("shift", "scale", "rotation", "gamma", "contrast"):
-        if (value := getattr(augment, name)) < 0 or (value >= 1 and name in ("scale", "contrast")):
-            raise SistaError(f"augment.{name} is {value}; it must be 0 or more{', and below 1' * (name in ('scale', 'contrast'))}")
-    for name in ("warmup", "beta1", "beta2"):
-        if (value := getattr(optimizer, name)) > 1 or (value == 1 and name != "warmup"):
-            what = "a share of the steps, 0 to 1" if name == "warmup" else "at least 0 and below 1"
-            raise SistaError(f"optimizer.{name} is {value}; it is {what}")
-    for name in ("seed", "checkpoint_every", "evaluate_every", "log_every", "evaluation_pairs"):
-        if (value := getattr(run, name)) < 0:
-            raise SistaError(f"run.{name} is {value}; it must be at least 0")
-    if run.seed >= 2**63:
-        raise SistaError(f"run.seed is {run.seed}; it must be below 2^63")
-    if not 0 <= augment.shorten <= 1:
-        raise SistaError(f"augment.shorten is {augment.shorten}; it is a share of the reports, 0 to 1")
-    for name in SHARES:
-        if not 0 <= (value := getattr(chosen, name, 0)) <= 1:
-            raise SistaError(f"settings.{name} is {value}; it is a share of pairs, 0 to 1")
-
-
-def _check_shares(optimizer: OptimizerSettings, processes: Processes) -> None:
-    if optimizer.batch_size % processes.world:
-        raise SistaError(
-            f"optimizer.batch_size {optimizer.batch_size} is that of all processes and cannot be shared by {processes.world}; "
-            f"make it a multiple of {processes.world}"
-        )
-
-
-def require_compiler() -> None:
-    """`SistaError` unless torch.compile will find a C++ compiler."""
-    wanted = os.environ.get("CXX") or "g++"
-    if not (shutil.which(wanted) or shutil.which("clang++")):
-        raise SistaError(f"run.compile needs a C++ compiler, and there is neither {wanted} nor clang++; install one, or leave it off")
 
 
 def _steps(corpus: Corpus, optimizer: OptimizerSettings) -> int:
