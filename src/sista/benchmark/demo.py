@@ -1,4 +1,4 @@
-"""The whole way on procedural films, for anyone with two CPU cores and five minutes."""
+"""The whole way on procedural films, for anyone with two CPU cores and some minutes."""
 
 from __future__ import annotations
 
