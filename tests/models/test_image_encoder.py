@@ -90,6 +90,18 @@ def test_patches_of_the_stem_know_nothing_from_elsewhere(name: str, options: dic
     assert ImageEncoder(**stem.describe()).patch_block == 0
 
 
+def test_patches_of_a_hybrid_are_those_of_its_convolutions() -> None:
+    """timm's transformers behind a ResNet: one token a patch, of as many as the film has, before attention, and those of the last block."""
+    torch.manual_seed(0)
+    encoder = ImageEncoder("vit_tiny_r_s16_p8_224", image_size=96, patch_block=0).eval()
+    film = torch.randn(1, 1, 96, 96)
+    features = encoder(film)
+    assert features.grid == (3, 3)
+    assert features.patches.shape == features.deepest.shape == (1, 9, encoder.patch_width)
+    assert torch.equal(features.patches, encoder.model.patch_embed(film).flatten(1, -2))
+    assert not encoder.patches_are_deepest
+
+
 def test_the_stem_is_trained_by_its_patches() -> None:
     encoder = ImageEncoder("sista_vit", image_size=96, patch_block=0)
     encoder(torch.randn(2, 1, 96, 96)).patches.square().sum().backward()
