@@ -20,7 +20,8 @@ class ModelSettings:
         pretrained: load timm's weights for the image encoder.
         patch_stride: pixels a patch of a hierarchical image encoder may span (16: a ResNet's third stage).
         patch_block: of a plain vision transformer, the block whose tokens are the patches that words look at, counted from 1; 0: its
-            patch embedding, before attention brings to every patch what any other shows (docs/experiments.md). By default the last.
+            patch embedding, before attention brings to every patch what any other shows, which is of use where it is a convolutional stem,
+            not where it is one linear map (docs/experiments.md). By default the last.
         text_pooling: `mean` over word pieces, or `cls`.
         dim: size of the shared space.
         hidden: width inside the projections (2048 as MGCA); 0 makes them linear.
