@@ -91,7 +91,7 @@ def test_patches_of_the_stem_know_nothing_from_elsewhere(name: str, options: dic
 
 
 def test_patches_of_a_hybrid_are_those_of_its_convolutions() -> None:
-    """timm's transformers behind a ResNet: one token a patch, of as many as the film has, before attention, and those of the last block."""
+    """timm's transformers behind a ResNet: with patch_block 0 one token a patch, as the convolutions give it to the blocks."""
     torch.manual_seed(0)
     encoder = ImageEncoder("vit_tiny_r_s16_p8_224", image_size=96, patch_block=0).eval()
     film = torch.randn(1, 1, 96, 96)
