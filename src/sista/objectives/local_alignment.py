@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from sista.objectives.contrastive import FLOOR, contrast_rows
 from sista.objectives.precision import full_precision
 from sista.objectives.targets import Targets, identity_targets
-from sista.objectives.token_attention import softmax_weights, unit
+from sista.objectives.token_attention import EPS, softmax_weights
 
 KEPT = 2**26
 """C x M x L x P numbers of all chunks that are kept for the backward pass at most, some three times over: 0.9 GB in float32."""
@@ -90,13 +90,12 @@ def local_scores(
 def _score(words: Tensor, mask: Tensor, films: Tensor, temperatures: tuple[float, float, float], products: torch.dtype | None) -> Tensor:
     attention, word, score = temperatures
     flat = words.flatten(0, 1)  # all words of all reports
+    scores = _product(flat / word if word else flat, films.mT, products)
     if word:
-        among_words = _product(films, (flat / word).T, products).unflatten(2, mask.shape).masked_fill(~mask, FLOOR).softmax(dim=3)
-        scores = among_words.flatten(2).mT
-    else:
-        scores = _product(flat, films.mT, products)
-    views = unit(_product(softmax_weights(scores, attention), films, products)).unflatten(1, mask.shape)
-    fits = (views * words).sum(dim=3) / score
+        scores = scores.unflatten(1, mask.shape).masked_fill(~mask[:, :, None], FLOOR).softmax(dim=2).flatten(1, 2)
+    views = _product(softmax_weights(scores, attention), films, products).unflatten(1, mask.shape)
+    lengths = torch.linalg.vector_norm(views, dim=3).clamp(min=EPS)
+    fits = (views * words).sum(dim=3) / (lengths * score)  # not the views themselves: D times fewer numbers are divided
     return fits.masked_fill(~mask, FLOOR).logsumexp(dim=2).T
 
 
