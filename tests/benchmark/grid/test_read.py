@@ -80,3 +80,12 @@ def test_anchors_and_merges_may_be_written(tmp_path: Path) -> None:
 def test_what_is_left_empty_is_left_out(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, about=None, baseline=None, encoders={"compact": None}))
     assert (grid.about, grid.baseline) == ("", "")
+
+
+def test_another_baseline_goes_before_what_methods_name(tmp_path: Path) -> None:
+    stated = write(tmp_path, methods={"clip": None, "sista": {}, "dense": {"method": "sista", "over": "sista"}}, baseline="clip")
+    grid = read_grid(stated, baseline="sista")
+    assert [grid.over(method) for method in grid.methods] == ["sista", "", "sista"]
+    assert [read_grid(stated).over(method) for method in grid.methods] == ["", "clip", "sista"]
+    with pytest.raises(SistaError, match=r"grid\.yaml: the baseline 'sisat' is none of its methods: did you mean 'sista'"):
+        read_grid(stated, baseline="sisat")

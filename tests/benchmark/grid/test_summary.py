@@ -47,6 +47,10 @@ def test_gains_over_a_baseline_and_a_floor_that_is_never_the_best(tmp_path: Path
     other, mine = (table.loc[(method, "zero", "auroc")] for method in ("untrained", "clip"))
     assert (other.over, other.over_films_low) == pytest.approx((-mine.over, -mine.over_films_high))
     assert f"| untrained (over clip) | {-gains.mean():+.3f} (" in (out / "table.md").read_text()
+    benchmark(write(tmp_path, methods=methods, baseline="untrained"), out, baseline="clip", tables_only=True)  # without another grid
+    swapped = pd.read_csv(out / "table.csv").set_index(["method", "task", "metric"])
+    assert swapped.loc[("untrained", "zero", "auroc"), "over"] == pytest.approx(-mine.over)
+    assert "over clip" in (out / "table.md").read_text()
 
 
 def test_a_method_with_fewer_seeds_is_never_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from sista.errors import SistaError, nearest
 REQUIRED = ("name", "corpora", "pretrain", "encoders", "methods", "tasks", "seeds")
 
 
-def read_grid(path: Path) -> Grid:
-    """The grid of a YAML file; raises SistaError for what is not known, missing, or cannot be meant."""
+def read_grid(path: Path, baseline: str = "") -> Grid:
+    """The grid of a YAML file, with its baseline or another; raises SistaError for what is not known, missing, or cannot be meant."""
     try:
         given = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -30,6 +30,8 @@ def read_grid(path: Path) -> Grid:
         texts = {key: given[key] or "" for key in ("about", "baseline") if key in given}  # left empty is left out
         grid = Grid(**{**given, **texts, "seeds": tuple(given["seeds"])})
         check(grid)
+        if baseline:
+            check(grid := grid.against(baseline))
     except SistaError as error:
         raise SistaError(f"grid {path}: {error}") from error
     return grid

@@ -37,6 +37,7 @@ def benchmark(
     grid: Path,
     out: Path,
     earlier: list[Path] | Path | None = None,
+    baseline: str = "",
     processes: int = 1,
     threads: int = 0,
     commands: bool = False,
@@ -56,6 +57,7 @@ def benchmark(
         earlier: a folder, or several, [DIR, DIR] or DIR DIR, with the results.csv, and tuning.csv, of an earlier call, such as a published
             one. What stands there from the same arguments, data and version is not done again, although its runs are not here; their
             subjects take no part in the bootstrap. Of a job that stands in several the figures of the first are taken.
+        baseline: the method over which the gains of all others are stated, in the place of the grid's and of what its methods name.
         processes: jobs done at the same time on this machine.
         threads: of each job; 0: the cores shared among the processes.
         commands: do nothing, but write commands.txt, a line for each job that is missing, in stages that need each other (for SLURM, or
@@ -69,7 +71,7 @@ def benchmark(
         raise SistaError(f"--threads is {threads}; give a number of threads, or 0 for the cores shared among the processes")
     if commands and tables_only:
         raise SistaError("--commands writes what is missing, --tables_only the tables of what is there: give one of them")
-    plan, out = read_grid(Path(grid)), Path(out)
+    plan, out = read_grid(Path(grid), baseline), Path(out)
     threads = threads or max(1, (os.cpu_count() or 1) // processes)
     past = read_earlier([earlier] if isinstance(earlier, Path) else earlier or [])
     tuned, lost = list[Trial](), dict[Job, str]()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # task: (module:function, its figures in the main table); "@" stands for every share of the labels
@@ -62,6 +62,11 @@ class Grid:
     about: str = ""
     baseline: str = ""
     tune: Mapping[str, Any] | None = None
+
+    def against(self, baseline: str) -> Grid:
+        """The same grid, with the gains of all methods over this one, whatever they name."""
+        methods = {name: {key: value for key, value in (spec or {}).items() if key != "over"} for name, spec in self.methods.items()}
+        return replace(self, methods=methods, baseline=baseline)
 
     def over(self, method: str) -> str:
         """The method over which this one's gains are stated; "" without one."""
