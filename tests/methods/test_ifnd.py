@@ -68,6 +68,13 @@ def test_before_the_first_clustering_it_is_clip(batch):
     assert ours.statistics["acceptance"] == 0
 
 
+def test_the_acceptance_that_is_logged_is_the_one_in_force(batch):
+    method, logged = learner("ifnd", clusters="3,5", memory=48, every=3, ramp=12), []
+    for _ in range(8):
+        logged.append(step(method, batch).statistics["acceptance"].item())
+    assert logged == pytest.approx([0, 0, 0, 0.25, 0.25, 0.25, 0.5, 0.5])
+
+
 def test_evaluation_remembers_nothing(batch):
     method = learner("ifnd", **SMALL)
     step(method, batch)
@@ -117,6 +124,7 @@ def test_bf16_and_settings(batch):
         ({"space": "film"}, "known: image, text"),
         ({"clusters": "many"}, "numbers with commas"),
         ({"memory": 100}, "from 2 to 100"),
+        ({"clusters": "64,64"}, "different numbers"),
     ):
         with pytest.raises(SistaError, match=message):
             learner("ifnd", **wrong)

@@ -135,6 +135,17 @@ def test_order_of_the_pairs_and_padding_do_not_matter(batch: Batch, name: str) -
             torch.testing.assert_close(found.terms[term], value, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["mgca", "sparc", "fane", "sista"])
+def test_another_film_of_the_same_study_is_no_wrong_film(batch: Batch, name: str) -> None:
+    method, twice = learner_of(name), rows_of(batch, torch.arange(len(batch)) // 2 * 2)  # each pair two times
+
+    def gap(of: Batch) -> float:
+        return step(method, of).statistics["wrong_film_gap"].item()
+
+    apart = gap(replace(twice, report_key=torch.arange(len(batch))))  # half of the wrong films are the right ones
+    assert abs(gap(twice)) > abs(apart) > 0
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_gradients_are_finite_inside_autocast_and_reach_both_encoders(batch: Batch, name: str) -> None:
     learner = learner_of(name)

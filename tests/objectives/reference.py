@@ -137,9 +137,10 @@ def patch_to_word(words, patches, mask, sigma, temperature):
     total = 0.0
     for i in range(len(words)):
         valid = words[i][mask[i]]
-        if len(valid) == 0:
+        weights = [minmax(valid @ p, sigma) for p in patches[i]] if len(valid) else []
+        if not np.any(weights):
             continue
-        view = [unit(minmax(valid @ p, sigma) @ valid) for p in patches[i]]
+        view = [unit(a @ valid) for a in weights]
         for p in range(patches.shape[1]):
             row = [math.exp(view[p] @ q / temperature) for q in patches[i]]
             column = [math.exp(v @ patches[i, p] / temperature) for v in view]

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from sista.errors import SistaError
 from sista.objectives.contrastive import contrast, contrast_rows, info_nce, symmetric_contrast
 from sista.objectives.similarity import report_similarity
 from sista.objectives.targets import (
@@ -123,6 +124,21 @@ def test_shares_of_a_gathered_batch_average_to_the_whole():
 
         shares.append(symmetric_contrast(*mine, targets, 0.1, gather))
     assert whole.item() == pytest.approx(torch.stack(shares).mean().item(), abs=1e-12)
+
+
+def test_info_nce_of_a_gathered_batch_asks_which_pairs_are_its_own():
+    image, text = random_unit(6, 4), random_unit(6, 4, seed=1)
+    shares = []
+    for rows in (torch.arange(3), torch.arange(3, 6)):
+        mine = image[rows], text[rows]
+
+        def gather(local, mine=mine):
+            return image if local is mine[0] else text
+
+        shares.append(info_nce(*mine, 0.1, gather, own=rows))
+        with pytest.raises(SistaError, match="own = rank"):
+            info_nce(*mine, 0.1, gather)
+    assert info_nce(image, text, 0.1).item() == pytest.approx(torch.stack(shares).mean().item(), abs=1e-12)
 
 
 @pytest.mark.parametrize("mode", MODES)

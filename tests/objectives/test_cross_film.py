@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from sista.errors import SistaError
 from sista.objectives.cross_film import (
+    all_film_scores,
     allowed_films,
     contrast_films,
     cross_film_contrast,
@@ -16,7 +17,7 @@ from sista.objectives.cross_film import (
     sample_films,
     sample_words,
 )
-from sista.objectives.targets import identity_targets
+from sista.objectives.targets import Targets, identity_targets
 from sista.objectives.token_attention import WEIGHTINGS, TokenAligner
 from sista.objectives.token_contrast import within_report_contrast
 
@@ -199,6 +200,23 @@ def test_report_score_matches_the_formula():
     mask[3] = False
     ours = report_score_contrast(words, patches, mask, identity_targets(4, dtype=torch.float64), ALIGNER, 0.2).item()
     assert ours == pytest.approx(reference.report_score(words.numpy(), patches.numpy(), mask.numpy(), 0.3, 0.2), abs=1e-9)
+
+
+def test_a_film_counts_in_full_where_one_of_its_reports_has_no_words():
+    words, patches, mask, *_ = token_batch()
+    mask[3] = False
+    shared = torch.tensor([[0.5, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 1, 0], [0.5, 0, 0, 0.5]], dtype=torch.float64)
+    everyone = torch.ones(4, 4, dtype=torch.float64)
+    ours = report_score_contrast(words, patches, mask, Targets(shared, everyone), ALIGNER, 0.2)
+    told = shared.clone()
+    told[0] = torch.tensor([1.0, 0, 0, 0])  # what is left of film 0's, made whole
+    to_film, to_report = (report_score_contrast(words, patches, mask, Targets(t, everyone), ALIGNER, 0.2) for t in (shared, told))
+    scores = all_film_scores(words, patches, ALIGNER).masked_fill(~mask[:, :, None], 0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+    scores = scores / 0.2
+    rows = -(shared[:3] * scores.log_softmax(1)[:3]).sum(1)
+    columns = -(told[:3, :3] * scores[:3].T.log_softmax(1)[:3]).sum(1)
+    assert ours.item() == pytest.approx(((rows + columns) / 2).mean().item(), abs=1e-9)
+    assert to_film.item() != pytest.approx(to_report.item())
 
 
 def test_report_score_without_words_is_zero():

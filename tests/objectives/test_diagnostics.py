@@ -3,7 +3,14 @@ import math
 import pytest
 import torch
 
-from sista.objectives.diagnostics import attention_statistics, moved_target_quality, removed_pair_quality, target_statistics, wrong_film_gap
+from sista.objectives.diagnostics import (
+    attention_statistics,
+    moved_target_quality,
+    removed_pair_quality,
+    target_statistics,
+    wrong_film_gap,
+    wrong_films,
+)
 from sista.objectives.targets import Targets, eliminate_targets, identity_targets, sigmoid_signs, triage_targets
 
 from .inputs import operators
@@ -66,6 +73,19 @@ def test_wrong_film_gap_is_wrong_minus_right():
     assert gap.item() == 1
     assert not gap.requires_grad
     assert wrong_film_gap(lambda w, p: w.sum(), words, patches).item() == 0
+
+
+def test_a_film_of_the_same_study_is_no_wrong_one():
+    assert wrong_films(torch.tensor([5, 5, 7, 7, 5])).tolist() == [3, 3, 1, 1, 3]
+    assert wrong_films(torch.arange(3)).tolist() == [2, 0, 1]
+    assert wrong_films(torch.tensor([4, 4])).tolist() == [1, 0]
+    words = patches = torch.eye(2).repeat_interleave(2, dim=0)[:, None, :]  # two films each of two studies
+
+    def looks(words, patches):
+        return -(words * patches).sum() / 4
+
+    assert wrong_film_gap(looks, words, patches, torch.tensor([0, 0, 1, 1])).item() == 1
+    assert wrong_film_gap(looks, words, patches).item() == 0.5
 
 
 def test_nothing_waits_for_the_device():

@@ -94,6 +94,14 @@ def test_the_running_offset_moves_in_training_only():
     assert "offset.offset" in alignment.state_dict()
 
 
+def test_a_batch_told_alike_is_no_contrast_with_the_offset_removed_either():
+    alike = TEACHER[:1].expand(6, -1).clone()
+    for offset in (False, True):
+        loss, _, similarity = InstanceAlignment("eliminate", 0.9, 0.3, adaptive_offset=offset).double()(IMAGE, TEXT, alike, torch.arange(6))
+        assert (similarity == 1).all()
+        assert loss.item() == 0
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_autocast_and_operator_count(mode):
     def run(b):

@@ -80,7 +80,8 @@ def test_no_step_between_clusterings_waits_for_the_device():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"clusters": [32]}, {"clusters": [1]}, {"clusters": []}, {"every": 0}, {"final": 2.0}, {"concentration": 0.0}]
+    "wrong",
+    [{"clusters": [32]}, {"clusters": [1]}, {"clusters": []}, {"clusters": [2, 2]}, {"every": 0}, {"final": 2.0}, {"concentration": 0.0}],
 )
 def test_settings_are_checked(wrong):
     with pytest.raises(SistaError, match="give"):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sista.errors import SistaError
-from sista.objectives.similarity import OffsetAverage, mark_same, percentile_cutoff, remove_offset, report_similarity
+from sista.objectives.similarity import OffsetAverage, mark_same, remove_offset, report_similarity
 
 from . import reference
 from .inputs import alike_teacher, fx, random_unit
@@ -57,15 +56,6 @@ def test_offset_lives_in_the_checkpoint():
     other = OffsetAverage()
     other.load_state_dict(average.state_dict())
     assert other.update(fx((6, 8), 0.9)).item() == pytest.approx(0.3247464842674805, abs=1e-6)
-
-
-def test_percentile_cutoff_lets_the_share_pass_and_all_its_ties():
-    values = torch.tensor([0.1, 0.9, 0.5, 0.7, 0.3, 0.2, 0.6, 0.4, 0.8, 0.0])
-    assert percentile_cutoff(values, 0.3).item() == pytest.approx(0.7)
-    assert percentile_cutoff(values, 1.0).item() == 0.0
-    assert percentile_cutoff(torch.tensor([1.0, 1.0, 1.0, 0.0]), 0.01).item() == 1.0
-    with pytest.raises(SistaError, match="share"):
-        percentile_cutoff(values, 0.0)
 
 
 def test_autocast_changes_nothing():

@@ -25,6 +25,12 @@ def test_within_all_words_is_the_papers_term():
     assert torch.equal(heavy, within_report_contrast(grounded, words, mask, types, word_weight=weight))
 
 
+def test_the_best_patch_has_no_weights_to_be_told():
+    words, patches, mask, types, _ = token_batch()
+    _, log = TokenAlignment("cross_film", ALIGNER, words=None, films=None, pooling="max")(words, patches, mask, types)
+    assert set(log) == {"wrong_film_gap", "contrasted_words"}
+
+
 def test_reports_of_one_word_may_be_left_out():
     words, patches, mask, types, _ = token_batch()
     counted, skipped = (TokenAlignment("within", words=None, skip_single=s)(words, patches, mask, types)[0] for s in (False, True))
@@ -144,6 +150,8 @@ def test_without_diagnosis_nothing_more_is_computed():
 
 def test_what_is_missing_is_named():
     words, patches, mask, types, _ = token_batch()
+    with pytest.raises(SistaError, match=r"temperature is -0\.1; it must be above 0"):
+        TokenAlignment("within", temperature=-0.1)
     with pytest.raises(SistaError, match="did you mean 'within'"):
         TokenAlignment("witin")
     with pytest.raises(SistaError, match="sentence"):

@@ -115,7 +115,8 @@ def test_the_number_of_operators_does_not_grow_with_the_batch(weighting):
 def test_bad_settings_are_refused():
     with pytest.raises(SistaError, match="did you mean 'minmax'"):
         TokenAligner("minmx")
-    with pytest.raises(SistaError, match="sigma"):
-        TokenAligner(sigma=1.5)
+    for nothing_left in (1.0, 1.5):
+        with pytest.raises(SistaError, match="sigma"):
+            TokenAligner(sigma=nothing_left)
     with pytest.raises(SistaError, match="alpha"):
         entmax_weights(SCORES, 1.3)

@@ -171,6 +171,13 @@ def test_the_mirror_term_matches_the_formula():
     assert ours == pytest.approx(reference.patch_to_word(words.numpy(), patches.numpy(), mask.numpy(), 0.3, 0.2), abs=1e-9)
 
 
+def test_a_report_of_one_word_has_no_mirror_term():
+    words, patches, mask, *_ = token_batch()
+    one = torch.zeros_like(mask)
+    one[:, 1] = True
+    assert patch_to_word(words, patches, one, ALIGNER).item() == 0
+
+
 def test_sentences_are_means_of_their_words():
     words, _, mask, *_ = token_batch()
     sentence = torch.tensor([[0, 0, 1, 1, 1], [0, 1, 1, 2, 0], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0]])

@@ -97,7 +97,11 @@ class Fane(Method):
             terms["sentence"], terms["sparsity"] = self._contrast(views, sentences, mask), gate_sparsity(gates, mask)
             loss = loss + s.sentence_weight * terms["sentence"] + s.sparsity_weight * terms["sparsity"]
             if statistics:
-                log["wrong_film_gap"] = wrong_film_gap(lambda u, p: self._contrast(self.pooling(u, p)[0], u, mask), sentences, e.patches)
+
+                def term(sentences: Tensor, patches: Tensor) -> Tensor:
+                    return self._contrast(self.pooling(sentences, patches)[0], sentences, mask)
+
+                log["wrong_film_gap"] = wrong_film_gap(term, sentences, e.patches, batch.report_key)
         return StepResult(loss, terms, log)
 
     def _contrast(self, views: Tensor, sentences: Tensor, mask: Tensor) -> Tensor:

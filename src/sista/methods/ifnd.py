@@ -30,7 +30,7 @@ class IfndSettings:
     Args:
         mode: what becomes of a false negative: eliminate, or attract (a positive).
         space: whose embeddings are clustered: image or text.
-        clusters: numbers of clusters, each a k-means of its own; the losses are averaged.
+        clusters: numbers of clusters, all different, each a k-means of its own; the losses are averaged.
         memory: recent pairs whose embeddings are clustered.
         every: batches between two clusterings.
         ramp: batches until the acceptance rate is at its end; of the order of the run's length.
@@ -92,7 +92,7 @@ class Ifnd(InstanceMethod):
         if statistics:
             each = [pair_statistics(one, batch, temperature) for one in targets]
             log = {name: torch.stack([one[name].float() for one in each]).mean() for name in each[0]}
-            log["acceptance"] = loss.new_tensor(self.labels.rate)
+            log["acceptance"] = loss.new_tensor(self.labels.accepted)
         if self.training:
             self.labels.update(space, generator)
         return StepResult(loss, {"instance": loss}, log)

@@ -105,7 +105,8 @@ class Mgca(Method):
         loss, terms = s.instance_weight * instance, {"instance": instance}
         log = pair_statistics(targets, batch, self.instance.temperature) if statistics else {}
         if s.token_weight:
-            both, looks = self.token(e.words, e.patches, batch.word_mask, batch.word_type, batch.word_weight, diagnose=statistics)
+            words = (e.words, e.patches, batch.word_mask, batch.word_type, batch.word_weight)
+            both, looks = self.token(*words, diagnose=statistics, report_key=batch.report_key)
             terms["token"] = both / 2
             loss, log = loss + s.token_weight * terms["token"], {**log, **looks}
         if s.prototype_weight:

@@ -60,7 +60,7 @@ class SistaSettings:
         within_deepest: of that term, the patches are the deepest of the image encoder (its last stage or block; of `sista_compact` the map
             that the pooled vector is read from), by a linear projection of their own; those of the term across films stay those of
             `model.patch_stride` or `model.patch_block`, which grounding reads. What each term is worth with it: docs/experiments.md.
-        wrong_films: a control: the token terms see the patches of another study.
+        wrong_films: a control: the token terms see the patches of the pair before in the batch, by chance of another study.
     """
 
     mode: str = "soft"
@@ -160,7 +160,7 @@ class Sista(Method):
         patches = e.patches.roll(1, dims=0) if s.wrong_films else e.patches
         words = (e.words, patches, batch.word_mask, batch.word_type, batch.word_weight, batch.word_sentence)
         if s.token_weight:
-            terms["token"], looks = self.token(*words, similarity, targets, generator, statistics, batch.report_type)
+            terms["token"], looks = self.token(*words, similarity, targets, generator, statistics, batch.report_type, batch.report_key)
             loss, log = loss + s.token_weight * terms["token"], {**log, **looks}
         if s.within_weight:
             if e.deepest is not None:

@@ -73,5 +73,5 @@ class Sparc(Method):
         log = pair_statistics(targets, batch, self.instance.temperature) if statistics else {}
         if s.token_weight == 0:
             return StepResult(s.global_weight * instance, {"instance": instance}, log)
-        token, looks = self.token(e.words, e.patches, batch.word_mask, batch.word_type, diagnose=statistics)
+        token, looks = self.token(e.words, e.patches, batch.word_mask, batch.word_type, diagnose=statistics, report_key=batch.report_key)
         return StepResult(s.global_weight * instance + s.token_weight * token, {"instance": instance, "token": token}, {**log, **looks})

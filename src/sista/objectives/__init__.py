@@ -13,7 +13,7 @@ from sista.objectives.prior_targets import prior_targets
 from sista.objectives.prototypes import PrototypeAlignment
 from sista.objectives.pseudo_labels import PseudoLabels
 from sista.objectives.sigmoid import pairwise_sigmoid
-from sista.objectives.similarity import OffsetAverage, mark_same, percentile_cutoff, remove_offset, report_similarity
+from sista.objectives.similarity import OffsetAverage, mark_same, remove_offset, report_similarity
 from sista.objectives.sinkhorn import sinkhorn
 from sista.objectives.spherical_kmeans import spherical_kmeans
 from sista.objectives.supervised_contrastive import supervised_contrastive
@@ -76,7 +76,6 @@ __all__ = [
     "nt_xent",
     "pairwise_sigmoid",
     "patch_to_word",
-    "percentile_cutoff",
     "pool_sentences",
     "prior_targets",
     "remove_offset",

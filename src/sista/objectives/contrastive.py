@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sista.errors import SistaError
 from sista.objectives.precision import full_precision
 from sista.objectives.targets import Targets, identity_targets
 
@@ -65,10 +66,20 @@ def info_nce(
     own: Int[Tensor, " b"] | None = None,
     image_to_text: float = 0.5,
 ) -> Float[Tensor, ""]:
-    """InfoNCE (ConVIRT, CLIP): the own pair against all others, `image_to_text` of it from image to text and the rest back."""
+    """InfoNCE (ConVIRT, CLIP): the own pair against all others, `image_to_text` of it from image to text and the rest back.
+
+    With `gather` say which of the gathered columns are this process's own pairs: rank * b + arange(b). `SistaError` if not said.
+    """
     all_images, all_texts = gather(image), gather(text)
+    require_own(own, len(image), len(all_images))
     targets = identity_targets(len(image), len(all_texts), own, image.device)
     return _both_ways(image, text, all_images, all_texts, targets, temperature, image_to_text)
+
+
+def require_own(own: Tensor | None, pairs: int, gathered: int) -> None:
+    """SistaError where more pairs were gathered than this process has, and nobody says which are its own."""
+    if own is None and gathered != pairs:
+        raise SistaError(f"{gathered} gathered pairs, {pairs} of this process; say which are its own: own = rank * batch + arange(batch)")
 
 
 def _both_ways(

@@ -231,7 +231,10 @@ def report_score_contrast(
     scores = torch.einsum("bkf,bk->bf", all_film_scores(words, patches, aligner, pooling), share) / temperature
     told = share.sum(dim=1) > 0
     present = told.to(scores.dtype)
-    among = Targets(targets.weights * present, targets.allowed * present)
+    weights = targets.weights * present
+    left = weights.sum(dim=1, keepdim=True)  # a film counts in full, for the reports with words among its own
+    weights = torch.where(left > 0, weights * (targets.weights.sum(dim=1, keepdim=True) / left), weights)
+    among = Targets(weights, targets.allowed * present)
     losses = (contrast_rows(scores, targets) + contrast_rows(scores.T, among)) / 2
     return torch.where(told, losses, torch.zeros_like(losses)).sum() / present.sum().clamp(min=1)
 

@@ -82,13 +82,31 @@ def attention_statistics(weights: Float[Tensor, "b l p"], mask: Bool[Tensor, "b 
 
 @torch.no_grad()
 def wrong_film_gap(
-    loss_fn: Callable[[Tensor, Tensor], Tensor], words: Float[Tensor, "b l d"], patches: Float[Tensor, "b p d"]
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    words: Float[Tensor, "b l d"],
+    patches: Float[Tensor, "b p d"],
+    report_key: Int[Tensor, " b"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Loss with the patches of the next study of the batch minus loss with the right ones.
+    """Loss with the patches of another report's film, `wrong_films`, minus loss with the right ones.
 
-    Near 0: the term is solved without looking at the film. `loss_fn(words, patches)` must draw the same samples both times.
+    Near 0: the term is solved without looking at the film. `loss_fn(words, patches)` must draw the same samples both times. Without
+    `report_key` all reports are taken as different.
     """
-    return loss_fn(words, patches.roll(1, dims=0)) - loss_fn(words, patches)
+    key = torch.arange(len(patches), device=patches.device) if report_key is None else report_key
+    return loss_fn(words, patches[wrong_films(key)]) - loss_fn(words, patches)
+
+
+@torch.no_grad()
+def wrong_films(report_key: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+    """For each row the nearest before it (before the first comes the last) with another key: not a film of the same study, or told alike.
+
+    Where all keys are equal, the row before.
+    """
+    count = len(report_key)
+    place = torch.arange(count, device=report_key.device)
+    before = (place[:, None] - 1 - place[None, :]) % count  # its last column is the row itself
+    other = report_key[before] != report_key[:, None]
+    return before.gather(1, other.to(torch.uint8).argmax(dim=1, keepdim=True))[:, 0]
 
 
 def _share(part: Tensor, whole: Tensor) -> Tensor:

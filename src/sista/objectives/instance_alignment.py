@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sista.errors import SistaError
-from sista.objectives.contrastive import Gather, identity, symmetric_contrast
+from sista.objectives.contrastive import Gather, identity, require_own, symmetric_contrast
 from sista.objectives.precision import full_precision
 from sista.objectives.sigmoid import pairwise_sigmoid
 from sista.objectives.similarity import OffsetAverage, mark_same, remove_offset, report_similarity, same_report
@@ -79,15 +79,12 @@ class InstanceAlignment(nn.Module):
         """
         gather = identity if gather is None else gather
         all_teacher, all_keys = gather(teacher), gather(report_key)
-        if own is None and len(all_teacher) != len(teacher):
-            raise SistaError(
-                f"instance alignment: {len(all_teacher)} gathered pairs, {len(teacher)} of this process; "
-                "say which are its own: own = rank * batch + arange(batch)"
-            )
+        require_own(own, len(teacher), len(all_teacher))
         similarity = report_similarity(teacher, all_teacher)
         if self.offset is not None:
             offset = self.offset.update(all_teacher) if self.training else self.offset.offset
-            similarity = remove_offset(similarity, offset)
+            spread = remove_offset(similarity, offset)
+            similarity = torch.where(similarity == 1.0, similarity, spread)  # in a batch told alike 1 - o is noise
         similarity = mark_same(similarity, report_key, all_keys)
         same = same_report(report_key, all_keys)
         targets = make_targets(

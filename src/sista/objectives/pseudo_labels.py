@@ -45,9 +45,9 @@ class PseudoLabels(nn.Module):
         iterations: int = 10,
     ) -> None:
         super().__init__()
-        if not clusters or min(clusters) < 2 or max(clusters) > memory:
+        if not clusters or min(clusters) < 2 or max(clusters) > memory or len(set(clusters)) < len(clusters):
             raise SistaError(
-                f"pseudo-labels: clusters {list(clusters)} of a memory of {memory}; give one or more numbers from 2 to {memory}"
+                f"pseudo-labels: clusters {list(clusters)} of a memory of {memory}; give one or more different numbers from 2 to {memory}"
             )
         if every < 1 or ramp < 0 or not 0.0 <= final <= 1.0 or concentration <= 0:
             raise SistaError(
@@ -68,6 +68,12 @@ class PseudoLabels(nn.Module):
     def rate(self) -> float:
         """The acceptance rate that a clustering would use now."""
         return acceptance_rate(self.batches, self.ramp, self.final)
+
+    @property
+    def accepted(self) -> float:
+        """The acceptance rate of the last clustering, which `alike` goes by; 0 before the first."""
+        last = self.batches // self.every * self.every  # once there is one, there is one every so many batches
+        return acceptance_rate(last, self.ramp, self.final) if self.clusterings else 0.0
 
     @torch.no_grad()
     @full_precision

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sista.errors import SistaError
 from sista.objectives.precision import full_precision
 
 # Equal vectors must score exactly 1 and tie, whatever the order of summation: filtered report vectors have a large tie at 1,
@@ -47,16 +44,6 @@ def same_report(key_rows: Int[Tensor, " n"], key_columns: Int[Tensor, " m"] | No
 def remove_offset(similarity: Float[Tensor, "n m"], offset: float | Float[Tensor, ""]) -> Float[Tensor, "n m"]:
     """S~ = (S - o) / (1 - o + 1e-6): a narrow high band of cosines spread out again (FaNe, arXiv 2511.12215)."""
     return (similarity - offset) / (1.0 - offset + 1e-6)
-
-
-def percentile_cutoff(similarity: Float[Tensor, " pairs"], share: float) -> Float[Tensor, ""]:
-    """The largest cut-off c at which at least `share` of the given random pairs have S >= c.
-
-    Ties at the cut-off all count, so more than `share` may pass. `share` in (0, 1]; otherwise `SistaError`.
-    """
-    if not 0.0 < share <= 1.0 or len(similarity) == 0:
-        raise SistaError(f"percentile cut-off: got share {share:g} of {len(similarity)} pairs; give a share in (0, 1] and some pairs")
-    return similarity.topk(math.ceil(share * len(similarity))).values[-1]
 
 
 class OffsetAverage(nn.Module):

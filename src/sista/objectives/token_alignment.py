@@ -80,6 +80,8 @@ class TokenAlignment(nn.Module):
         ):
             if value not in known:
                 raise SistaError(f"token alignment: unknown {name} {value!r}: {nearest(value, known)}")
+        if temperature <= 0:
+            raise SistaError(f"token alignment: temperature is {temperature:g}; it must be above 0")
         if form == "cross_film" and unit == "sentence":
             raise SistaError("token alignment: a sentence cannot be looked up in other reports; use unit 'word', or form 'report_score'")
         self.form, self.temperature, self.words, self.weighted, self.mask_repeats = form, temperature, words, weighted, mask_repeats
@@ -101,13 +103,15 @@ class TokenAlignment(nn.Module):
         generator: torch.Generator | None = None,
         diagnose: bool = True,
         report_type: Int[Tensor, "b w"] | None = None,
+        report_key: Int[Tensor, " b"] | None = None,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Loss, and if `diagnose`: patches_per_word, attention_entropy, wrong_film_gap and, for cross_film, contrasted_words.
 
         Words and patches are L2-normalised. `word_type` is needed for cross_film, `word_sentence` for unit "sentence"; `similarity`
         [b,b] of the reports (of a gathered [b,m], the columns `own`) makes cross_film heed theta_n; `targets` [b,b] serve
         report_score (default: own pairs only). `report_type` are the types of all words of the reports, 0 on padding, where `words` are
-        only some of them: cross_film looks words up there (default: among `word_type`).
+        only some of them: cross_film looks words up there (default: among `word_type`). `report_key`, equal for pairs of one study or text,
+        keeps the gap from taking another film of the same study for a wrong one.
         The gap costs one more forward pass of the term, without gradient.
         """
         self._check(word_type, word_sentence)
@@ -159,8 +163,9 @@ class TokenAlignment(nn.Module):
         if not diagnose:
             return loss, {}
         with torch.no_grad():
-            log |= attention_statistics(self.aligner(units, patches)[1], mask)
-            log["wrong_film_gap"] = wrong_film_gap(term, units, patches)
+            if self.pooling == "aligner" or self.form == "within":  # of "max" a word has no weights
+                log |= attention_statistics(self.aligner(units, patches)[1], mask)
+            log["wrong_film_gap"] = wrong_film_gap(term, units, patches, report_key)
         return loss, log
 
     def _mean(self, term: Callable[[Tensor, Tensor, slice], Tensor], units: Tensor, patches: Tensor, whole: bool = False) -> Tensor:

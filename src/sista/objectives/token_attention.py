@@ -118,10 +118,10 @@ class TokenAligner:
     def __post_init__(self) -> None:
         if self.weighting not in WEIGHTINGS:
             raise SistaError(f"unknown token weighting {self.weighting!r}: {nearest(self.weighting, WEIGHTINGS)}")
-        if self.k < 1 or self.temperature <= 0 or (self.sigma is not None and not 0 <= self.sigma <= 1):
+        if self.k < 1 or self.temperature <= 0 or (self.sigma is not None and not 0 <= self.sigma < 1):
             raise SistaError(
                 f"token aligner: got k {self.k}, temperature {self.temperature:g}, sigma {self.sigma}; "
-                "give k >= 1, a temperature above 0 and sigma in [0, 1] (or none, for 1/P)"
+                "give k >= 1, a temperature above 0 and sigma from 0 to less than 1, where no patch would be left (or none, for 1/P)"
             )
 
     @full_precision

@@ -64,10 +64,11 @@ def patch_to_word(
 ) -> Float[Tensor, ""]:
     """The mirror term: every patch looks at the words of its report, and its view is contrasted over the patches of its film.
 
-    d_p = normalise( sum_l a[p,l] w_l ), z[p,q] = d_p . p_q / T, then as `within_report_contrast`. A report without words gives 0.
+    d_p = normalise( sum_l a[p,l] w_l ), z[p,q] = d_p . p_q / T, then as `within_report_contrast`. A report without words gives 0, and so
+    does one in which no patch prefers a word to another (minmax: a single word).
     """
-    grounded, _ = aligner(patches, words, word_mask)
-    spoken_of = word_mask.any(dim=1, keepdim=True).expand(patches.shape[:2])
+    grounded, weights = aligner(patches, words, word_mask)
+    spoken_of = (weights > 0).any(dim=2).any(dim=1, keepdim=True).expand(patches.shape[:2])
     return within_report_contrast(grounded, patches, spoken_of, temperature=temperature)
 
 
