@@ -11,6 +11,7 @@ from sista.errors import SistaError
 from sista.metrics.detection import Boxes, coco_map
 from sista.metrics.interval import resample_weights
 from sista.metrics.result import REQUIRED, read_run, write_run
+from sista.transfer.classify_scores import share_figures
 
 N = 80
 
@@ -58,6 +59,23 @@ def test_difference_interval_and_p_equal_a_bootstrap_by_hand(tmp_path):
     tail = min((by_hand <= 0).sum(), (by_hand >= 0).sum())
     assert found["difference"]["p"] == pytest.approx(2 * (tail + 1) / 201)
     assert found["a"] - found["b"] == pytest.approx(found["difference"]["value"])
+
+
+def test_of_one_class_of_many_probabilities_are_compared_as_the_run_has_scored_them(tmp_path):
+    """What a model adds to all logits of a film changes no probability, and so no figure."""
+    rng = np.random.default_rng(3)
+    kinds = np.eye(3)[rng.integers(3, size=N)]
+    logits = 2 * kinds + rng.normal(size=(N, 3))
+    facts = {**dict.fromkeys(REQUIRED), "task": "classify", "encoder": {"sha256": "e"}, "multi_class": True}
+    ids = {"study_id": range(N), "film_id": range(N), "subject_id": range(N), "split": ["test"] * N}
+    for name, held in (("a", logits), ("b", logits + 5 * rng.normal(size=(N, 1)))):
+        scores = {f"label/{k}": kinds[:, k] for k in range(3)} | {f"score/{k}": held[:, k] for k in range(3)}
+        write_run(tmp_path / name, facts, {**{key: list(map(str, value)) for key, value in ids.items()}, **scores})
+    found = compare(tmp_path / "a", tmp_path / "b", resamples=50)["metrics"]
+    stated = share_figures([logits], kinds, [logits], kinds, ["0", "1", "2"], np.arange(N).astype(str), one_of_many=True, resamples=10)
+    for metric in ("auroc", "average_precision"):
+        assert found[metric]["a"] == pytest.approx(stated[metric]["value"])
+        assert found[metric]["difference"]["value"] == pytest.approx(0, abs=1e-12)
 
 
 def test_the_mean_over_seeds_resamples_each_run_once_and_says_the_same(tmp_path):

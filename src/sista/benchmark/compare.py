@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sista.benchmark.pairs import PREFIXES, Pair, Statistic, pairs_of
 from sista.errors import SistaError, nearest
+from sista.metrics.calibration import probabilities
 from sista.metrics.interval import Difference, resample_weights
 from sista.metrics.result import IDS, Run, read_run
 
@@ -158,6 +159,9 @@ def _on_split(run: Run, split: str) -> pd.DataFrame:
     if missing := [name for name in IDS if name not in run.predictions.columns]:
         raise Unpairable(f"the predictions of {run.path} have no {', '.join(missing)}: runs of {run.result['task']} cannot be compared yet")
     frame = run.predictions[run.predictions["split"] == split]
+    if run.result.get("multi_class"):  # kept are logits, which stand for nothing across films; the figures are of probabilities
+        columns = [name for name in frame.columns if name.startswith("score/")]
+        frame = frame.assign(**dict(zip(columns, probabilities(frame[columns], one_of_many=True).T, strict=True)))
     if not len(frame):
         raise SistaError(f"{run.path} has no predictions of split {split!r}; it has {', '.join(sorted(set(run.predictions['split'])))}")
     return frame

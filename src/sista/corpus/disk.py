@@ -78,4 +78,4 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SistaError(f"{path} is damaged ({error}). Delete it and run the same `sista build` again.") from None
+        raise SistaError(f"{path} is damaged ({error}). Delete it and run the command that made it again.") from None

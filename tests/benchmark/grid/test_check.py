@@ -23,6 +23,19 @@ from .inputs import TINY, TRIALS, VALID, write
         ({"tasks": {"zeroshot": {"data": "main", "model": "x"}}}, r"task 'zeroshot' has a 'model', but that is the run that is scored"),
         ({"tasks": {"zeroshot": {"data": "main", "out": "x"}}}, r"task 'zeroshot' has a 'out', but that is a folder of the grid's own"),
         ({"tasks": {"controls": {"data": "main", "split": "train"}}}, r"task 'controls' has split 'train': \(known: test, valid\)"),
+        ({"tasks": {"zeroshot": {"data": "main", 5: "x"}}}, r"task 'zeroshot' has 5, which is no name of an argument"),
+        (
+            {"corpora": {**TINY["corpora"], "few": {**TINY["corpora"]["main"], "seed": 6}}, "tasks": {"controls": {"data": "few"}}},
+            r"task 'controls' is on corpus 'few', but 'untrained' learns from 'main', by another tokenizer",
+        ),
+        (
+            {
+                "corpora": {**TINY["corpora"], "few": {**TINY["corpora"]["main"], "seed": 6}},
+                "tasks": {"controls": {"data": "main"}},
+                "methods": {"clip": {}, "clip, few": {"method": "clip", "data": "few"}},
+            },
+            r"but 'clip, few' learns from 'few'",
+        ),
         ({"seeds": [0, -1]}, r"seeds must be a list of whole numbers, 0 or more, not \[0, -1\]"),
         ({"methods": {"clip": {"method": 5}}}, r"method of method 'clip' must be a name, not 5"),
         ({"methods": {"clip": {"teacher": ["rules"]}}}, r"teacher of method 'clip' must be a name, not \['rules'\]"),
@@ -76,6 +89,12 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path, changes: dic
         ({"seeds": [], "task": VALID}, TRIALS, r"tune needs a list of seeds"),
         ({"seeds": [9, 9], "task": VALID}, TRIALS, r"a seed stands twice in the seeds of tune \[9, 9\]"),
         ({"seeds": [9], "task": "zeroshot"}, TRIALS, r"tune must be a mapping"),
+        ({"seeds": [9], "task": {**VALID, 5: "x"}}, TRIALS, r"the task of tune has 5, which is no name of an argument"),
+        (
+            {"seeds": [9], "task": {**VALID, "task": "ground", "metric": "pointing_game"}},
+            TRIALS,
+            r"metric 'pointing_game': did you mean 'pointing_game/phrase'",
+        ),
         ({"seeds": [9], "task": {**VALID, "metric": "aurok"}}, TRIALS, r"metric 'aurok': did you mean 'auroc'"),
         (
             {"seeds": [9], "task": {**VALID, "task": "controls", "metric": "position_share"}},

@@ -118,6 +118,19 @@ def test_a_figure_that_is_none_of_films_has_no_paired_test(tmp_path: Path, monke
     assert "‡" in (tmp_path / "out" / "table.md").read_text()
 
 
+def test_runs_without_predictions_have_figures_and_no_paired_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sista.benchmark.grid.run._do", in_this_process)
+    grid, out = write(tmp_path, tasks={"zero": TINY["tasks"]["zero"]}, baseline="untrained", seeds=[0]), tmp_path / "out"
+    benchmark(grid, out, threads=1)
+    for file in out.glob("tasks/zero-compact-clip-0-*/predictions.parquet"):
+        file.unlink()
+    benchmark(grid, out, tables_only=True)
+    table = pd.read_csv(out / "table.csv").set_index("method")
+    assert table["mean"].notna().all()
+    assert table.loc[~table.best, "p"].isna().all()
+    assert "‡" in (out / "table.md").read_text().split("## compact, over untrained")[1].split("| clip |")[1]
+
+
 def _gathered(folder: Path, values: dict[str, dict[int, float]], metric: str = "auroc", **changes: Any) -> Found:
     """What is found where nothing is here and an earlier table has these figures of methods and seeds."""
     methods = {name: {"method": "clip", "settings": {"temperature": 0.1 + place / 100}} for place, name in enumerate(values)}

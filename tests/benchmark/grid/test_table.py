@@ -9,7 +9,7 @@ import yaml
 from sista.benchmark.grid.jobs import jobs_of
 from sista.benchmark.grid.read import read_grid
 from sista.benchmark.grid.run import benchmark
-from sista.benchmark.grid.table import over_cell
+from sista.benchmark.grid.table import cell, over_cell
 
 from .inputs import TINY, write
 
@@ -20,7 +20,7 @@ from .inputs import TINY, write
         ((0.01, 0.02, 0.03), (0.005, 0.04), "+0.020 (+0.010 to +0.030)", True),
         ((0.01, 0.02, 0.03), (-0.01, 0.04), "+0.020 (+0.010 to +0.030)", False),
         ((-0.05, -0.02, 0.01), (-0.03, -0.01), "-0.020 (-0.050 to +0.010)", False),
-        ((0.01, 0.02, 0.03), (np.nan, np.nan), "+0.020 (+0.010 to +0.030)", True),
+        ((0.01, 0.02, 0.03), (np.nan, np.nan), "+0.020 (+0.010 to +0.030)‡", True),
         ((np.nan, 0.02, np.nan), (0.01, 0.04), "+0.020", False),
         ((0.003, 0.034, 0.065), (-0.013, -0.009), "+0.034 (+0.003 to +0.065)", False),  # films of other seeds may say the contrary
         ((-0.03, -0.02, -0.01), (-0.013, -0.009), "-0.020 (-0.030 to -0.010)", True),
@@ -34,7 +34,24 @@ def test_a_gain_is_claimed_where_seeds_and_films_agree(
     assert over_cell(row) == (text, bold)
 
 
-ODD = "a|b\n$x^$ {y}_~ \\z <i>&"
+@pytest.mark.parametrize(
+    ("metric", "films", "mark"),
+    [
+        ("auroc", (-0.03, -0.01), ""),
+        ("auroc", (-0.03, 0.01), "†"),
+        ("auroc", (0.01, 0.03), "†"),  # films of fewer seeds may find better what is not the best of all
+        ("auroc", (np.nan, np.nan), "‡"),
+        ("i2t_rank", (1.0, 3.0), ""),
+        ("i2t_rank", (-3.0, -1.0), "†"),
+    ],
+)
+def test_a_mark_says_whether_the_films_find_it_worse_than_the_best(metric: str, films: tuple[float, float], mark: str) -> None:
+    row: dict[str, object] = {"metric": metric, "mean": 0.5, "low": 0.4, "high": 0.6, "seeds": 3, "missing": 0}
+    row |= {"ranked": True, "best": False}
+    assert cell({**row, "difference_low": films[0], "difference_high": films[1]}) == (f"0.500 ± 0.100{mark}", False)
+
+
+ODD = "*a*|b\n$x^$ {y}_~ \\z <i>&"
 
 
 def test_names_of_any_signs_and_methods_without_a_result(tmp_path: Path) -> None:
@@ -46,12 +63,12 @@ def test_names_of_any_signs_and_methods_without_a_result(tmp_path: Path) -> None
     (tmp_path / "results.csv").write_text("metric,value,low,high,job,precision\n" + "\n".join(rows) + "\n")
     benchmark(grid, tmp_path / "out", earlier=tmp_path, tables_only=True)
     markdown = (tmp_path / "out" / "table.md").read_text()
-    assert "\n| a\\|b $x^$ {y}_~ \\z <i>& | **0.500** |\n" in markdown
+    assert "\n| \\*a\\*\\|b $x^$ {y}_~ \\z &lt;i>& | **0.500** |\n" in markdown
     assert "Without a result: probe: gone; zero: gone." in markdown
     latex = (tmp_path / "out" / "table.tex").read_text()
-    assert r"a|b \$x\textasciicircum{}\$ \{y\}\_\textasciitilde{} \textbackslash{}z <i>\& & \textbf{0.500}" in latex
+    assert r"*a*|b \$x\textasciicircum{}\$ \{y\}\_\textasciitilde{} \textbackslash{}z <i>\& & \textbf{0.500}" in latex
     assert "\n% one more $, probe\n" in latex
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<i>" not in page
-    assert "<td>a|b\n$x^$ {y}_~ \\z &lt;i&gt;&amp;</td>" in page
+    assert "<td>*a*|b\n$x^$ {y}_~ \\z &lt;i&gt;&amp;</td>" in page
     assert yaml.safe_load(grid.read_text())["about"] == TINY["about"]

@@ -93,12 +93,32 @@ def _check_tasks(grid: Grid) -> None:
         for key, what in (("model", "the run that is scored"), ("out", "a folder of the grid's own")):
             if key in spec:
                 raise SistaError(f"task {name!r} has a {key!r}, but that is {what}; leave it out")
+        _require_names(f"task {name!r}", spec)
+        if task == "controls":
+            _check_controls(grid, name, spec)
         splits = [split for split in SPLITS if split != "train" or task != "controls"]  # controls are for films that were not learnt from
         if (split := spec.get("split", "test")) not in splits:
             raise SistaError(f"task {name!r} has split {split!r}: {nearest(str(split), splits)}")
         metrics = spec.get("metrics", [""])
         if not isinstance(metrics, list) or not metrics or not all(isinstance(metric, str) for metric in metrics):
             raise SistaError(f"the metrics of task {name!r} must be a list of names, not {metrics!r}")
+
+
+def _check_controls(grid: Grid, name: str, spec: Mapping[str, Any]) -> None:
+    """SistaError where a method's reports are read by another tokenizer than the controls': each build trains its own, unless told."""
+    for method, of_method in grid.methods.items():
+        learnt = str((of_method or {}).get("data", grid.pretrain.get("data")))
+        both = [grid.corpora.get(corpus, {}) for corpus in (str(spec.get("data")), learnt)]
+        if spec.get("data") != learnt and not any("path" in one or one.get("tokenizer") for one in both):
+            raise SistaError(
+                f"task {name!r} is on corpus {spec.get('data')!r}, but {method!r} learns from {learnt!r}, by another tokenizer; controls "
+                "are of the corpus of the pre-training: give both corpora one `tokenizer`, or leave one of the two out"
+            )
+
+
+def _require_names(where: str, spec: Mapping[Any, Any]) -> None:
+    if wrong := [key for key in spec if not isinstance(key, str)]:
+        raise SistaError(f"{where} has {wrong[0]!r}, which is no name of an argument; put it in quotes if it is")
 
 
 def _check_tuning(grid: Grid) -> None:
@@ -131,9 +151,11 @@ def _check_tuning(grid: Grid) -> None:
     if not grid.tune.get("seeds") or task.get("data") not in list(grid.corpora) or task.get("task") not in TUNABLE:
         raise SistaError(f"tune needs a list of seeds, and a task with `task` ({', '.join(TUNABLE)}), `data` (a corpus) and `metric`")
     check_seeds(grid.tune["seeds"], "the seeds of tune")
-    stems = {name.partition("/")[0] for name in TASKS[task["task"]][1]}
-    if str(task.get("metric")).partition("/")[0] not in stems or (task["task"] == "ground" and "/" not in task["metric"]):
-        raise SistaError(f"tune has metric {task.get('metric')!r}: {nearest(str(task.get('metric')), stems)}")
+    _require_names("the task of tune", task)
+    known, metric = TASKS[task["task"]][1], str(task.get("metric"))
+    stems = {name.partition("/")[0] for name in known}  # of a finding, or, as grounding's always are, of a level
+    if metric.partition("/")[0] not in stems or (task["task"] == "ground" and "/" not in metric):
+        raise SistaError(f"tune has metric {metric!r}: {nearest(metric, known)}")
     if task.get("split") != "valid":
         raise SistaError("the tuning task must be scored on `split: valid`")
     for key, why in (("data", "trials are pre-trained on the grid's own pairs"), ("method", "it would be that of all trials")):

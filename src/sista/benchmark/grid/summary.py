@@ -26,7 +26,7 @@ KEYS = ("encoder", "method", "task", "metric")
 AGAINST_BEST = ("difference", "difference_low", "difference_high", "p")
 OVER_BASELINE = ("over", "over_low", "over_high", "over_films_low", "over_films_high")
 COLUMNS = (*KEYS, "mean", "low", "high", "seeds", "missing", "ranked", "best", *AGAINST_BEST, *OVER_BASELINE, "over_seeds")
-Runs = Mapping[int, tuple[float, Path | None]]  # seed -> a figure, and the folder of the task that it is of, where that is here
+Runs = Mapping[int, tuple[float, Path | None]]  # seed -> a figure, and the folder of its task, where predictions are here
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
         precision = job.precision if job.done else earlier.precisions.get(job.name, "")
         rows += [(encoder, method, task, metric, seed, *numbers, job.name, precision) for metric, numbers in of_job.items()]
     figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high", "job", "precision"])
-    folders = {job.key: job.folder if job.done else None for job in tasks}
+    folders = {job.key: job.folder if job.done and (job.folder / "predictions.parquet").is_file() else None for job in tasks}
     from_earlier = sorted({job.key[3] for job in tasks if not job.done and job.name in earlier.figures})
     summary, unnamed = [], dict[str, tuple[list[str], list[str]]]()
     for task in grid.tasks:
@@ -121,8 +121,13 @@ def _matches(name: str, wanted: str) -> bool:
 
 
 def _better(metric: str) -> Callable[..., Any]:
-    """Of methods, the one with the least figure where that is a rank, of all others the one with the most."""
-    return min if metric.endswith("_rank") else max
+    """Of methods, the one with the best figure."""
+    return min if lower_is_better(metric) else max
+
+
+def lower_is_better(metric: str) -> bool:
+    """So it is of ranks alone."""
+    return metric.endswith("_rank")
 
 
 def seed_interval(values: np.ndarray) -> tuple[float, float]:

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from sista.benchmark.grid.settings import Grid
-from sista.benchmark.grid.summary import Found
+from sista.benchmark.grid.summary import Found, lower_is_better
 from sista.corpus.disk import write_bytes
 
 NOTE = (
     "Mean over seeds ± half the width of its 95 % t-interval over seeds (training and label draws). Bold: the best mean of its column, the "
-    "highest or of ranks the lowest, floors and ceilings left out. †: the paired bootstrap over the scored subjects (seeds averaged) finds "
-    "no difference from the bold one at 95 %; ‡: there is no such test, because this figure is none of single subjects or because its runs "
-    "are not at hand. A method that lacks a seed which another has: said in brackets, and never the best."
+    "highest or of ranks the lowest, floors and ceilings left out. †: the paired bootstrap over the scored subjects (seeds averaged) does "
+    "not find it worse than the bold one at 95 %; ‡: there is no such test, because this figure is none of single subjects or because its "
+    "runs are not at hand. A method that lacks a seed which another has: said in brackets, and never the best."
 )
 EARLIER = "Of seeds {} figures are taken from an earlier call; their subjects take no part in the bootstrap."
 MIXED = (
@@ -29,8 +29,9 @@ ABSENT = "Without a result: {}."
 OVER = (
     "What each method has over {}, or the method in brackets: the mean of the differences of equal seeds, and its 95 % t-interval over "
     "them. Bold: this interval and that of the paired bootstrap over the scored subjects lie on the same side of 0; where there is no such "
-    "bootstrap (‡ above), this interval alone does not hold 0. Not corrected for the number of comparisons."
+    "bootstrap (‡), this interval alone does not hold 0. Not corrected for the number of comparisons."
 )
+MARKDOWN = {"|": r"\|", "<": "&lt;", "*": r"\*", "`": r"\`"}
 LATEX = {sign: f"\\{sign}" for sign in "_%&#${}"} | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
 
 
@@ -84,23 +85,25 @@ def _against(grid: Grid, method: str) -> str:
 
 
 def cell(row: Mapping[Any, Any] | None) -> tuple[str, bool]:
-    """ "0.812 ± 0.013", the half width of the seeds' interval; "†" where the paired interval against the best holds 0, "‡" without one."""
+    """ "0.812 ± 0.013", the half width of the seeds' interval; "†" unless the paired interval lies below the best, "‡" without one."""
     if row is None:
         return "-", False
     half = "" if np.isnan(row["low"]) else f" ± {(row['high'] - row['low']) / 2:.3f}"
-    near = "‡" if np.isnan(row["difference_low"]) else "†" if row["difference_low"] <= 0 <= row["difference_high"] else ""
+    worse = row["difference_low"] > 0 if lower_is_better(row["metric"]) else row["difference_high"] < 0
+    near = "‡" if np.isnan(row["difference_low"]) else "" if worse else "†"
     near = "" if row["best"] or not row["ranked"] else near
     return f"{row['mean']:.3f}{half}{near}{_few(row, 'seeds')}", bool(row["best"])
 
 
 def over_cell(row: Mapping[Any, Any] | None) -> tuple[str, bool]:
-    """ "+0.012 (0.003 to 0.021)"; bold where the seeds' interval lies on one side of 0, and that of the subjects, if any, on the same."""
+    """ "+0.012 (0.003 to 0.021)"; bold where the intervals of seeds and subjects lie on one side of 0; "‡" where seeds alone decide."""
     if row is None:
         return "-", False
     low, high = row["over_low"], row["over_high"]
     interval = "" if np.isnan(low) else f" ({low:+.3f} to {high:+.3f})"
     sides = {_side(low, high), _side(row["over_films_low"], row["over_films_high"])} - {None}
-    return f"{row['over']:+.3f}{interval}{_few(row, 'over_seeds')}", bool(np.isfinite(low)) and sides in ({-1}, {1})
+    alone = "‡" if np.isnan(row["over_films_low"]) else ""
+    return f"{row['over']:+.3f}{interval}{alone}{_few(row, 'over_seeds')}", bool(np.isfinite(low)) and sides in ({-1}, {1})
 
 
 def _side(low: float, high: float) -> int | None:
@@ -163,8 +166,8 @@ def _in_line(text: str) -> str:
 
 
 def _in_row(text: str) -> str:
-    """For a row of a Markdown table, which `|` would part."""
-    return _in_line(text).replace("|", r"\|")
+    """For a row of a Markdown table, which `|` would part; `<`, `*` and a backtick would be read as marks."""
+    return "".join(MARKDOWN.get(sign, sign) for sign in _in_line(text))
 
 
 def _escaped(text: str) -> str:
