@@ -73,7 +73,7 @@ def main() -> None:
         "probe_auroc": {"pre-trained on the pairs": of_seeds(ours), "untrained": of_seeds(untrained)},
         "per_finding_all_labels": {
             name: {
-                kind: [round(result["per_share"]["1"]["per_label"][name]["value"], 3) for result in results]
+                kind: [round(result["per_share"]["1.0"]["per_label"][name]["value"], 3) for result in results]
                 for kind, results in (("pre-trained", ours), ("untrained", untrained))
             }
             for name in LABELS

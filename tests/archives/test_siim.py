@@ -57,12 +57,21 @@ def test_counts_and_refusals(release: Path) -> None:
     counts = archive.counts()
     assert (counts["rows"], counts["studies"], counts["positive_studies"], counts["negative_studies"]) == (8, 5, 3, 2)
     assert counts["several_rows"] == 3
-    assert counts["left_out"] == {"repeated row": 1, "-1 of a film with a mask": 1}
+    assert counts["left_out"] == {"repeated row": 1, "-1 of a film with a mask": 1, "no EncodedPixels": 0}
     reasons = refusals(archive)
     assert reasons[2].startswith(f"unreadable mask: {THREE}")
     assert reasons[4].startswith("no such file: ")
     assert set(reasons) == {2, 4}
     same_after_pickling(archive)
+
+
+def test_an_empty_cell_is_no_negative(release: Path) -> None:
+    text(release / "train-rle.csv", f"ImageId,EncodedPixels\n{ONE},-1\n{TWO},\n{FOUR},\n{FOUR},0 1\n")
+    archive = Siim(release, film_size=8)
+    assert refusals(archive) == {1: f"no EncodedPixels: {TWO}; the release has -1 for no pneumothorax"}
+    counts = archive.counts()
+    assert (counts["positive_studies"], counts["negative_studies"], counts["left_out"]["no EncodedPixels"]) == (1, 1, 1)
+    assert archive[2].labels == {"Pneumothorax": 1.0}
 
 
 def test_a_mask_is_not_taken_for_the_film(release: Path) -> None:

@@ -77,6 +77,25 @@ def test_lists_shares_and_checksums_are_written(tmp_path):
     assert again["files"] == result["files"]
 
 
+def test_no_list_of_another_protocol_is_left_in_the_folder(tmp_path):
+    table, out, rows = tmp_path / "stage_2_train_labels.csv", tmp_path / "out", made.rsna(1_000, 225, 300)
+    rows.to_csv(table, index=False)
+    (tmp_path / "pneumonia-challenge-dataset-mappings_2018.json").write_text(json.dumps(made.rsna_mapping(rows, 200).to_dict("records")))
+    first = protocol("mgca-rsna-classify", table, out)["files"]
+    (out / "mine.txt").write_text("a note\n")
+    files = protocol("mgca-rsna-corrected", table, out)["files"]
+    assert "shares/train-1-as-coded.txt" in set(first) - set(files)
+    assert {str(file.relative_to(out)) for file in out.rglob("*.*")} == {*files, "protocol.json", "mine.txt"}
+
+
+def test_an_empty_cell_is_no_negative():
+    table = made.siim(60, 10, 4, 66)
+    column = next(name for name in table.columns if name.strip() == "EncodedPixels")
+    table.loc[5, column] = None
+    with pytest.raises(SistaError, match="1 rows without EncodedPixels"):
+        assign("mgca-siim", table)
+
+
 def test_lists_never_overwrite_the_release_and_say_what_their_status_means(tmp_path):
     for name, classes in (("train", {"negative": 60, "positive": 40}), ("test", {"negative": 6, "positive": 4})):
         made.covidx(classes, 50, name).to_csv(tmp_path / f"{name}.txt", sep=" ", header=False, index=False)

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc_score
 
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 from sista.metrics.result import checksum, read_run
+from sista.models.backbone import open_backbone
 from sista.transfer import classify as module
-from sista.transfer.classify import classify
+from sista.transfer.classify import classify, frozen_features
 from sista.transfer.classify_head import HEADS, HeadSettings, fit_head
 from sista.transfer.classify_labels import Labelled, labelled_films
 from sista.transfer.classify_scores import choose_operating, share_figures
@@ -127,7 +129,7 @@ def test_unknown_labels_are_not_in_the_loss():
     whole, masked = (fit_head(x, labels, x, y, settings) for labels in (y, hidden))
     np.testing.assert_allclose(whole.weight[:, [0, 2]], masked.weight[:, [0, 2]], atol=1e-5)
     only = fit_head(x, np.column_stack([y[:, 0], np.full(300, np.nan), y[:, 2]]), x, y, settings)
-    still = fit_head(x, y, x, y, replace(settings, learning_rate=0.0))
+    still = fit_head(x, y, x, y, replace(settings, learning_rate=1e-30))
     np.testing.assert_allclose(only.weight[:, 1], still.weight[:, 1], atol=1e-5)
     with pytest.raises(SistaError, match="epochs 0"):
         fit_head(x, y, x, y, HeadSettings(epochs=0))
@@ -216,6 +218,40 @@ def test_features_are_computed_once_for_the_same_weights_and_films(run_path, cor
     assert len(list(tmp_path.glob("features-*.npy"))) == 2
 
 
+def test_features_of_other_layers_with_equal_weights_are_their_own(corpus_path, tmp_path):
+    held = []
+    for name in ("timm:mobilenetv3_small_100", "timm:tf_mobilenetv3_small_100"):  # which pad otherwise
+        backbone = open_backbone(name, image_size=64, untrained=True, seed=0)
+        held.append(frozen_features(backbone, Corpus.open(corpus_path), np.arange(8), torch.device("cpu"), "fp32", tmp_path))
+    assert not np.array_equal(*held)
+    corpus, rows = Corpus.open(corpus_path), np.arange(8)[::-1].copy()
+    turned = frozen_features(backbone, corpus, rows, torch.device("cpu"), "fp32", tmp_path)
+    np.testing.assert_allclose(turned, held[1][::-1], atol=1e-5)
+
+
+def test_a_head_that_diverges_and_rates_that_teach_nothing_are_refused():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)).astype(np.float32), (rng.random((40, 1)) < 0.5).astype(float)
+    with pytest.raises(SistaError, match=r"validation loss is nan in epoch 2; lower minibatch\.learning_rate"):
+        fit_head(x, y, x, y, HeadSettings(learning_rate=1e37, epochs=2))
+    for wrong in ({"learning_rate": -1.0}, {"learning_rate": 0.0}, {"weight_decay": -1.0}, {"learning_rate": float("nan")}):
+        with pytest.raises(SistaError, match="expected a rate and a clip above 0"):
+            fit_head(x, y, x, y, HeadSettings(**wrong))
+
+
+def test_what_validation_says_nothing_of_is_not_called():
+    logits, truth = np.zeros((6, 1)), np.zeros((6, 1))
+    assert (choose_operating(logits, truth).decisions(logits) == 0).all()
+
+
+def test_a_label_named_twice_counts_once(run_path, corpus_path):
+    once, twice = (
+        classify(str(run_path), corpus_path, names, [1.0], **OPTIONS)["metrics"]
+        for names in (["edema", "mass"], ["edema", "edema", "mass"])
+    )
+    assert once == twice
+
+
 def test_a_share_too_small_is_named_and_the_others_stand(run_path, corpus_path):
     result = classify(str(run_path), corpus_path, ["edema"], [0.001, 1.0], [1, 1], **OPTIONS)
     assert "larger share" in result["refused"]["0.001"]
@@ -233,11 +269,15 @@ def test_a_share_too_small_is_named_and_the_others_stand(run_path, corpus_path):
         ({"sensitivity": 1.5}, "sensitivity is"),
         ({"protocol": "nothing"}, "unknown protocol"),
         ({"draws": [1]}, "one number of draws a share"),
+        ({"shares": [0.1, 0.1]}, "share 0.1 stands twice"),
+        ({"shares": [1.0, 0.9999999]}, "share 1.0 stands twice"),
+        ({"mode": "finetune"}, "unknown mode 'finetune': did you mean 'fine-tune'"),
+        ({"multi_class": True, "sensitivity": 0.9}, "leave --sensitivity out"),
     ],
 )
 def test_mistakes_are_refused_before_any_film_is_read(run_path, corpus_path, wrong, said):
     with pytest.raises(SistaError, match=said):
-        classify(str(run_path), corpus_path, NAMES, [0.1, 1.0], **{**OPTIONS, **wrong})
+        classify(str(run_path), corpus_path, NAMES, **{"shares": [0.1, 1.0], **OPTIONS, **wrong})
 
 
 @pytest.mark.parametrize(("mode", "head"), [("linear", "lbfgs"), ("linear", "mgca"), ("fine-tune", "lbfgs")])

@@ -93,3 +93,8 @@ def test_what_cannot_be_learnt_is_refused(corpus_path: Path):
         fine_tune(encoder, corpus, rows, labels, rows, np.full((4, 1), np.nan), TuneSettings())
     with pytest.raises(SistaError, match="layer_decay"):
         fine_tune(encoder, corpus, rows, labels, rows, labels, TuneSettings(layer_decay=0))
+    with pytest.raises(SistaError, match="patience 0"):
+        fine_tune(encoder, corpus, rows, labels, rows, labels, TuneSettings(patience=0))
+    for wrong in (TuneSettings(learning_rate=-1e-3), TuneSettings(clip=0.0), TuneSettings(weight_decay=-1.0)):
+        with pytest.raises(SistaError, match="expected a rate and a clip above 0"):
+            fine_tune(encoder, corpus, rows, labels, rows, labels, wrong)

@@ -221,12 +221,21 @@ def test_what_cannot_be_is_refused(corpus_path: Path, run_path: Path) -> None:
         segment(str(run_path), corpus_path, ["cardiomegaly"], shares=[1.0], fit=FitSettings(schedule="step"))
     with pytest.raises(SistaError, match="epochs 0, batch_size 16"):
         segment(str(run_path), corpus_path, ["cardiomegaly"], shares=[1.0], fit=FitSettings(epochs=0))
+    with pytest.raises(SistaError, match=r"fit: learning_rate -0\.01"):
+        segment(str(run_path), corpus_path, ["cardiomegaly"], shares=[1.0], fit=FitSettings(learning_rate=-0.01))
     with pytest.raises(SistaError, match="protocol-batch is 0"):
         segment(str(run_path), corpus_path, ["cardiomegaly"], protocol_batch=0)
     with pytest.raises(SistaError, match="validation-films is 0"):
         segment(str(run_path), corpus_path, ["cardiomegaly"], validation_films=0)
     with pytest.raises(SistaError, match="seed is -1"):
         segment(str(run_path), corpus_path, ["cardiomegaly"], seed=-1)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf")])
+def test_negatives_are_a_multiple_of_the_positives(corpus_path: Path, wrong: float) -> None:
+    films = annotated(Corpus.open(corpus_path), ["cardiomegaly"])
+    with pytest.raises(SistaError, match="--negatives is"):
+        training_positions(films, films.of("train"), wrong, (0, 0))
 
 
 def test_a_share_that_fails_is_named_and_the_others_are_kept(run_path, corpus_path, tmp_path, monkeypatch):

@@ -51,8 +51,10 @@ class Folder:
         for film in films:
             own, shared = texts.get(film.with_suffix(TEXT)), shared_texts.get(film.parent)
             text = own or shared
-            key = film.parent if text and text == shared else film.with_suffix("")
-            self._studies.setdefault(key.relative_to(self.root).as_posix(), (text, []))[1].append(film)
+            key = (film.parent if text and text == shared else film.with_suffix("")).relative_to(self.root).as_posix()
+            if key in self._studies and self._studies[key][0] != text:  # a film beside a folder of its name
+                key = film.relative_to(self.root).as_posix()
+            self._studies.setdefault(key, (text, []))[1].append(film)
         self._keys = list(self._studies)
         self.has_reports = any(text is not None for text, _ in self._studies.values())
         self.notes = () if self.has_reports else (f"no film has a report beside it ({films[0].stem}{TEXT} or report{TEXT}, say)",)

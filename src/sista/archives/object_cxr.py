@@ -11,6 +11,7 @@ from PIL import Image
 
 from sista.archives.drawings import KINDS, read_drawings
 from sista.archives.release import Release, existing, read_columns
+from sista.corpus.films.radiograph import SIDEWAYS, orientation
 from sista.corpus.study import SPLITS, Film, Region, Study, StudyRefused
 
 OBJECT = "Foreign object"
@@ -101,6 +102,6 @@ class ObjectCxr(Release):
 def _film_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
-            return image.height, image.width
+            return (image.width, image.height) if orientation(image) >= SIDEWAYS else (image.height, image.width)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise StudyRefused(f"unreadable image: {path} ({error})") from None

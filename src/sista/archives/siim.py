@@ -20,7 +20,8 @@ class Siim(Release):
 
     Read: `train-rle.csv` or `stage_2_train.csv` (ImageId, EncodedPixels; spaces around both are ignored), where -1 stands for no
     pneumothorax; DICOM (or PNG) films anywhere below `images`, called by their ImageId; they may be smaller copies.
-    Left out: rows that repeat another; the -1 of a film that has a mask too. A mask that cannot be decoded refuses its study. The release
+    Left out: rows that repeat another; the -1 of a film that has a mask too. A mask that cannot be decoded refuses its study, and so
+    does a film whose cell is empty. The release
     has neither patient ids nor a split: each film counts as its own subject, and the builder draws the split per film, never per row.
 
     Licence: the rules of the Kaggle competition (research and education); the films come from NIH ChestX-ray14.
@@ -53,9 +54,12 @@ class Siim(Release):
         self._masked = ~frame["code"].isin(["-1", ""]).to_numpy(dtype=bool)
         masks = np.bincount(self._films.codes, weights=self._masked, minlength=len(self._films)).astype(int)
         self._positive = masks > 0
+        told = np.bincount(self._films.codes, weights=(frame["code"] != "").to_numpy(dtype=float), minlength=len(self._films))
+        self._unknown = told == 0
         self._left_out = {
             "repeated row": int(twice.sum()),
             "-1 of a film with a mask": int(((self._films.sizes > masks) & self._positive).sum()),
+            "no EncodedPixels": int(self._unknown.sum()),
         }
 
     def __len__(self) -> int:
@@ -71,6 +75,8 @@ class Siim(Release):
             raise StudyRefused(
                 f"several files of one film: {' and '.join(found)} below {self.images}; give images=, the folder of the films"
             )
+        if self._unknown[index]:
+            raise StudyRefused(f"no EncodedPixels: {image}; the release has -1 for no pneumothorax")
         codes = [str(self._codes.iat[row]) for row in self._films[index] if self._masked[row]]
         regions = []
         if codes:
@@ -93,7 +99,7 @@ class Siim(Release):
             "subjects": len(self),
             "films": len(self),
             "positive_studies": positive,
-            "negative_studies": len(self) - positive,
+            "negative_studies": len(self) - positive - int(self._unknown.sum()),
             "several_rows": self._several,
             "mask_rows": int(self._masked.sum()),
             "positives": {PNEUMOTHORAX: positive},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +42,8 @@ class Table:
         image_column: path of each film, relative to `image_root`.
         report_column: the report; by default the first of text, report, report_text, caption, note that exists. A table with label
             columns and none of these makes a corpus without reports.
-        subject_column: whose film it is; without it each study counts as its own subject, and splits cannot be kept apart by patient.
+        subject_column: whose film it is; without it each study counts as its own subject (a film in several rows as one), and splits
+            cannot be kept apart by patient.
         study_column: rows with the same value are films of one study and must carry the same report, subject, split, labels, age and sex
             (cells left empty aside); without it each row is a study.
         split_column: train, valid or test (also val, validate, dev, ...); without it sista draws the split per subject.
@@ -154,11 +156,14 @@ class Table:
     @property
     def notes(self) -> list[str]:
         """What of it will not be used."""
-        unknown = self._unknown_boxes
+        unknown, found = self._unknown_boxes, []
+        if repeated := self._repeated:
+            films = f"{len(repeated)} film{'s' if len(repeated) > 1 else ''} of {self.table}, such as {sorted(repeated)[0]!r},"
+            found = [f"{films} in several rows: each is one subject, and comes into one split with all of its rows"]
         if not unknown:
-            return []
+            return found
         images = f"{len(unknown)} image{'s' if len(unknown) > 1 else ''} of {self._boxes_table}, such as {unknown[0]!r},"
-        return [f"{images} named by no row of {self.table}: their boxes are not used"]
+        return [*found, f"{images} named by no row of {self.table}: their boxes are not used"]
 
     def __getitem__(self, index: int) -> Study:
         """Study number `index`, in the order in which studies first appear."""
@@ -175,7 +180,7 @@ class Table:
                 view = cell_text(row[self._view]) if self._view else ""
                 name = path if self._study else f"{position}:{path}"
                 films.append(Film(name, self.image_root / path, _VIEWS.get(view.upper(), view), self._regions(row, path)))
-        subject = self._one(study, rows, self._subject, str, "subjects") if self._subject else study
+        subject = self._one(study, rows, self._subject, str, "subjects") if self._subject else self._own_subject(study, first)
         if not subject:
             raise StudyRefused(f"no subject: {study} of {self.table.name} (column {self._subject!r} is empty)")
         labels = {name: self._one(study, rows, name, float, "labels") for name in self.label_names}
@@ -190,6 +195,11 @@ class Table:
             sex=self._one(study, rows, self._sex, str, "sexes"),
         )
 
+    def _own_subject(self, study: str, row: pd.Series) -> str:
+        """The study, or of a film that stands in several rows that film, so that it comes into one split."""
+        image = cell_text(row[self._image])
+        return image if image in self._repeated else study
+
     def _one(self, study: str, rows: pd.DataFrame, column: str | None, read: Callable[[str], Any], what: str) -> Any:
         """What all rows of a study hold in a column, empty cells aside; None without any. StudyRefused where they differ."""
         cells = [cell_text(cell) for cell in rows[column]] if column else []
@@ -200,12 +210,22 @@ class Table:
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            key: value for key, value in self.__dict__.items() if key not in ("_frame", "_groups", "_digest", "_boxes", "_unknown_boxes")
+            key: value
+            for key, value in self.__dict__.items()
+            if key not in ("_frame", "_groups", "_digest", "_boxes", "_unknown_boxes", "_repeated")
         }
 
     @cached_property
     def _frame(self) -> pd.DataFrame:
         return read_table(self.table)
+
+    @cached_property
+    def _repeated(self) -> frozenset[str]:
+        """Where rows are studies and nothing names their subjects: the films in more than one row."""
+        if self._subject is not None or self._study is not None:
+            return frozenset()
+        counts = Counter(map(cell_text, self._frame[self._image]))
+        return frozenset(image for image, count in counts.items() if image and count > 1)
 
     @cached_property
     def _boxes(self) -> dict[str, list[Region]]:

@@ -14,6 +14,7 @@ from sista.errors import SistaError, nearest
 from sista.metrics.calibration import probabilities
 from sista.metrics.interval import Difference, resample_weights
 from sista.metrics.result import IDS, Run, read_run
+from sista.transfer.result import share_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +139,7 @@ def _statistics(
         else {value: (left[left[key] == value], right[right[key] == value]) for value in pd.unique(pd.concat([left[key], right[key]]))}
     )
     for value, (mine, theirs) in groups.items():
-        suffix = "" if key is None else f"@{_share(value)}" if key == "share" else f"/{value}"
+        suffix = "" if key is None else f"@{share_name(float(value))}" if key == "share" else f"/{value}"
         if not (len(mine) and len(theirs)):
             refused[f"*{suffix}"] = f"only {(one if len(mine) else other).path} has {key} {value}"
             continue
@@ -189,10 +190,6 @@ def _same_rows(left: pd.DataFrame, right: pd.DataFrame, one: Run, other: Run) ->
             f"{example['film_id']!r}; a paired test needs the same films: run both on one corpus, split and label policy"
         )
     return left.index
-
-
-def _share(value: Any) -> str:
-    return f"{value:g}" if value < 1 else "1.0"
 
 
 def _known(value: float) -> float | None:

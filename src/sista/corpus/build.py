@@ -19,7 +19,7 @@ from sista.corpus.splits import split_of
 from sista.corpus.study import Archive
 from sista.errors import SistaError, nearest
 
-READING = 3  # raised where the same archive and settings come to other rows, so that no build goes on with both
+READING = 4  # raised where the same archive and settings come to other rows, so that no build goes on with both
 
 
 def build_corpus(

@@ -159,7 +159,8 @@ _NO_FILM: dict[str, Any] = {
 
 
 def _film_columns(film: Film, settings: RowSettings) -> dict[str, Any]:
-    opened = open_radiograph(film.source, settings.size, settings.display)
+    # whole where borders are taken off: what is left may be small, and reading less would leave less than the film is to have
+    opened = open_radiograph(film.source, None if settings.crop_borders else settings.size, settings.display)
     view = film.view or opened.tags.get("ViewPosition", "")
     _require_wanted(view, settings)
     if opened.pixels.min() == opened.pixels.max():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,20 @@ def protocol(name: str | None = None, table: Path | None = None, out: Path | Non
     versions = {package: importlib.metadata.version(package) for package in ("numpy", "pandas", "scikit-learn")}
     means = {"status means": STATUS[split.status]}
     record = {**describe(chosen), **result, **means, "table": origin, "files": files, "versions": versions}
+    _remove_others(out, files)
     (out / "protocol.json").write_text(json.dumps(record, indent=2) + "\n")
     return {**result, "files": files, "written to": str(out)}
+
+
+def _remove_others(out: Path, files: Mapping[str, Any]) -> None:
+    """Remove the lists of an earlier call that this one has none of: its shares may hold images of the new test list."""
+    try:
+        earlier = json.loads((out / "protocol.json").read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for name in set(earlier) - set(files):
+        if (file := out / name).resolve().is_relative_to(out.resolve()):
+            file.unlink(missing_ok=True)
 
 
 def _require_own_folder(out: Path, table: Path) -> None:

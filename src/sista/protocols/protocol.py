@@ -18,7 +18,7 @@ Status = Literal["exact", "as coded", "corrected", "substitute"]
 STATUS = {
     "exact": "the authors' rule on the released table gives the published sizes, or their own lists lie beside the table",
     "as coded": "the authors' released code to the letter, with what it leaks or drops, or although its sizes are not those reported",
-    "corrected": "sizes as published, without the leak: no image and no patient in two subsets",
+    "corrected": "without what the released code leaks or drops; where it draws, no image and no patient is in two subsets",
     "substitute": "the published ids do not follow from public ids: deterministic ones of the published sizes, not the authors'",
 }
 

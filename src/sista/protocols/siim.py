@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sista.errors import SistaError
 from sista.protocols.draws import sizes_for, two_shuffles
 from sista.protocols.protocol import Protocol, Sizes
 from sista.protocols.release import DataSet, Release, Table
@@ -18,7 +19,11 @@ def cases(release: Release) -> pd.DataFrame:
     """One row per ImageId in the order of first appearance; positive if any of its rows has a run-length mask. No patient is released."""
     import pandas as pd
 
-    has_mask = release.table["EncodedPixels"].astype(str).str.strip() != "-1"
+    code = release.table["EncodedPixels"].fillna("").astype(str).str.strip()
+    if (empty := code == "").any():
+        one = release.table["ImageId"][empty].iloc[0]
+        raise SistaError(f"SIIM-ACR: {int(empty.sum())} rows without EncodedPixels, such as that of {one}; the release has -1 for no mask")
+    has_mask = code != "-1"
     positive = has_mask.groupby(release.table["ImageId"], sort=False).max()
     index = pd.Index(positive.index, name="id")
     return pd.DataFrame(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from sista.corpus.corpus import Corpus
 from sista.corpus.disk import write_array
 from sista.errors import SistaError, nearest
-from sista.metrics.result import checksum, plain, require_folder, write_run
+from sista.metrics.result import plain, require_folder, write_run
 from sista.models.backbone import Backbone, open_backbone
 from sista.models.precision import Precision, autocast, choose_device, choose_precision
 from sista.protocols.label_shares import share_rows
@@ -25,13 +27,14 @@ from sista.transfer.classify_labels import Labelled, labelled_films
 from sista.transfer.classify_scores import share_figures
 from sista.transfer.classify_softmax import ABSENT, fit_softmax
 from sista.transfer.fine_tune import TUNES, TuneSettings, film_views, fine_tune
-from sista.transfer.linear_probe import fit_linear_probe
+from sista.transfer.linear_probe import PENALTIES, fit_linear_probe, require_finite
 from sista.transfer.linear_probe_rows import taken
 from sista.transfer.protocol import protocol_facts
 from sista.transfer.result import Scored, classification_columns, share_name, transfer_facts
 from sista.transfer.shares import share_plan
 
 Floats = NDArray[np.float64]
+MODES = ("linear", "fine-tune")
 Fitted = tuple[Callable[[NDArray[np.intp]], Floats], dict[str, Any]]  # logits of films by position, and how the training went
 
 
@@ -97,6 +100,8 @@ def classify(
     shares, draws = share_plan(shares, draws, seed, cheap=mode == "linear")
     softmax = _softmax(loss, multi_class)
     minibatch, tune = _settings(mode, head, minibatch, recipe, tune)
+    if sensitivity is not None and multi_class:
+        raise SistaError("of one class among many the most probable one is called: leave --sensitivity out, or --multi_class")
     if sensitivity is not None and not 0 < sensitivity <= 1:
         raise SistaError(f"sensitivity is {sensitivity}; expected more than 0 and at most 1")
     if resamples < 1:
@@ -156,9 +161,13 @@ def classify(
 def frozen_features(
     backbone: Backbone, corpus: Corpus, rows: NDArray[np.int64], device: torch.device, precision: str, cache: Path | None = None
 ) -> NDArray[np.float32]:
-    """Pooled features [n,C] of the films of `rows`, computed once; read from `cache` when the same weights met the same films before."""
+    """Pooled features [n,C] of the films of `rows`, computed once; read from `cache` when the same encoder met the same films before.
+
+    Raises SistaError for features that are not finite.
+    """
     encoder = backbone.encoder.to(device).eval()
-    key = checksum([corpus.fingerprint, backbone.origin["sha256"], f"{encoder.image_size} {precision}", *rows.astype(str).tolist()])
+    made = [corpus.fingerprint, backbone.origin["sha256"], encoder.describe(), precision]  # equal weights may stand in other layers
+    key = hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode() + rows.tobytes()).hexdigest()
     file = Path(cache) / f"features-{key[:32]}.npy" if cache is not None else None
     if file is not None and file.exists():
         return np.load(file, mmap_mode="c")
@@ -168,6 +177,7 @@ def frozen_features(
         with autocast(precision, device):
             held[place : place + len(images)] = encoder.pooled(images.to(device)).float().cpu().numpy()
         place += len(images)
+    require_finite("film", held)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_array(file, held)
@@ -195,7 +205,7 @@ def _linear(
         regression = fit_softmax(x, y, x_valid, y_valid)
         return lambda some: regression.scores(features[some]), {
             "validation_loss": regression.validation,
-            "best_penalty": regression.best_epoch,
+            "penalty": sorted(PENALTIES, reverse=True)[regression.best_epoch],
         }
     probe = fit_linear_probe(x, y, x_valid, y_valid, names=films.names)
     absent = np.where(multi_class & ~(y == 1).any(axis=0), ABSENT, 0.0)  # of classes, one without a film is never called
@@ -259,6 +269,8 @@ def _settings(mode: str, head: str, minibatch: HeadSettings, recipe: str | None,
         raise SistaError(f"unknown head {head!r}: {nearest(head, ('lbfgs', 'minibatch', *HEADS))}")
     if recipe is not None and recipe not in TUNES:
         raise SistaError(f"unknown recipe {recipe!r}: {nearest(recipe, TUNES)}")
+    if mode not in MODES:
+        raise SistaError(f"unknown mode {mode!r}: {nearest(mode, MODES)}")
     unused = {
         "recipe": mode == "linear" and recipe is not None,
         "tune": (mode == "linear" or recipe is not None) and tune != TuneSettings(),

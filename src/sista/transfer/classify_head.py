@@ -74,6 +74,7 @@ def fit_head(
     if min(settings.epochs, settings.batch_size, settings.patience) < 1:
         of = f"epochs {settings.epochs}, batch_size {settings.batch_size}, patience {settings.patience}"
         raise SistaError(f"minibatch: {of}; expected 1 or more of each")
+    require_rates("minibatch", settings.learning_rate, settings.weight_decay)
     refuse_unlearnable(labels, labels_valid)
     x, y = torch.from_numpy(np.ascontiguousarray(features)), torch.from_numpy(labels).float()
     x_valid, y_valid = torch.from_numpy(np.ascontiguousarray(features_valid)), torch.from_numpy(labels_valid).float()
@@ -97,6 +98,8 @@ def fit_head(
             schedule.step()
         with torch.no_grad():
             history.append(float(masked_loss(layer(x_valid), y_valid, softmax)))
+        if not math.isfinite(history[-1]):
+            raise SistaError(f"the validation loss is {history[-1]} in epoch {epoch + 1}; lower minibatch.learning_rate")
         if history[-1] < best:
             best, best_epoch, kept = history[-1], epoch, copy.deepcopy(layer.state_dict())
         if epoch - best_epoch >= settings.patience:
@@ -118,6 +121,13 @@ def epoch_batches(count: int, size: int, seed: int, epoch: int) -> Iterator[NDAr
     order = np.random.default_rng([seed, epoch]).permutation(count)
     for start in range(0, count, size):
         yield order[start : start + size]
+
+
+def require_rates(what: str, learning_rate: float, weight_decay: float, clip: float = 1.0) -> None:
+    """SistaError for settings of an optimiser that train nothing, or away from what is to be learnt."""
+    if not (0 < learning_rate < math.inf and 0 <= weight_decay < math.inf and clip > 0):
+        of = f"learning_rate {learning_rate:g}, weight_decay {weight_decay:g}, clip {clip:g}"
+        raise SistaError(f"{what}: {of}; expected a rate and a clip above 0, and a weight_decay of 0 or more")
 
 
 def refuse_unlearnable(labels: Floats, labels_valid: Floats) -> None:

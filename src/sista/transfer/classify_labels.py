@@ -44,7 +44,7 @@ def labelled_films(
     """
     if not corpus.label_names:
         raise SistaError(f"corpus {corpus.path} has no labels; build it from an archive or a table with labels")
-    chosen = list(names or corpus.label_names)
+    chosen = list(dict.fromkeys(names or corpus.label_names))
     if missing := [name for name in chosen if name not in corpus.label_names]:
         raise SistaError(f"corpus {corpus.path} has no label {missing[0]!r}: {nearest(missing[0], corpus.label_names)}")
     if blank not in ("unknown", "negative"):

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 class Operating:
     """What validation films chose: the temperature, and for each label the probability (after it) from which it is called present.
 
-    A threshold is NaN where validation has not both classes; 0.5 decides then. Of one class among many the most probable one is called.
+    A threshold is NaN where validation has not both classes; more than 0.5 decides then. Of one class among many the likeliest is called.
     """
 
     temperature: float
@@ -37,7 +37,7 @@ class Operating:
         probability = self.probability(logits)
         if self.one_of_many:
             return one_hot(probability.argmax(axis=1), probability.shape[1])
-        return (probability >= np.where(np.isnan(self.thresholds), 0.5, self.thresholds)).astype(np.float64)
+        return np.where(np.isnan(self.thresholds), probability > 0.5, probability >= self.thresholds).astype(np.float64)
 
 
 def choose_operating(logits: Floats, truth: Floats, one_of_many: bool = False, sensitivity: float | None = None) -> Operating:

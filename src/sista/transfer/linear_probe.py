@@ -198,13 +198,18 @@ def _principal_axes(x: Features, mean: Floats, scale: Floats, covariance: Floats
     return axes, np.maximum(variance, 0.0)
 
 
+def require_finite(which: str, features: Features) -> None:
+    """SistaError for features [n,d] of which some are no numbers."""
+    if bad := sum(int((~np.isfinite(features[start : start + 8192])).any(axis=1).sum()) for start in range(0, len(features), 8192)):
+        raise SistaError(f"{which} features: {bad} of {len(features)} rows not finite; look at the encoder")
+
+
 def _checked(features: ArrayLike, labels: ArrayLike, which: str) -> tuple[Features, Floats]:
     x, y = np.asarray(features), np.asarray(labels, dtype=np.float64)
     x = x if x.dtype == np.float32 and x.size > EXACT else np.asarray(x, dtype=np.float64)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise SistaError(f"{which} features {x.shape} and labels {y.shape}: expected [rows, size] and [rows, labels]")
-    if bad := sum(int((~np.isfinite(x[start : start + 8192])).any(axis=1).sum()) for start in range(0, len(x), 8192)):
-        raise SistaError(f"{which} features: {bad} of {len(x)} rows not finite; look at the encoder")
+    require_finite(which, x)
     if not (np.isnan(y) | (y == 0) | (y == 1)).all():
         raise SistaError(f"{which} labels: values other than 0, 1 and NaN; map uncertain labels (-1) to one of them first")
     return x, y

@@ -58,7 +58,7 @@ def probe(
     require_folder(out)
     shares, draws = share_plan(shares, draws, seed, cheap=True)
     corpus = Corpus.open(data)
-    names = labels or list(corpus.label_names)
+    names = list(dict.fromkeys(labels or corpus.label_names))
     truth = label_table(corpus, names, uncertain)
     chosen = choose_device(device)
     torch.manual_seed(seed)
@@ -81,8 +81,8 @@ def probe(
         "image_size": pretrained.encoder.image.image_size,
         "seed": seed,
         "auroc": {share_name(share): result.macro.as_dict() for share, result in results.items()},
-        "per_share": {f"{share:g}": result.as_dict() for share, result in results.items()},
-        "refused": {f"{share:g}": reason for share, reason in refused.items()},
+        "per_share": {share_name(share): result.as_dict() for share, result in results.items()},
+        "refused": {share_name(share): reason for share, reason in refused.items()},
         "metrics": {f"auroc@{share_name(share)}": result.macro.as_dict() for share, result in results.items()},
         "seconds": round(time.perf_counter() - begin, 1),
         "versions": versions(),

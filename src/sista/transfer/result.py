@@ -82,7 +82,7 @@ def detection_columns(
 
 def share_name(share: float) -> str:
     """The key of a share in results: "0.01", "0.1", "1.0"."""
-    return f"{share:g}" if share < 1 else "1.0"
+    return "1.0" if (name := f"{share:g}") == "1" else name
 
 
 def _id_columns(corpus: Corpus, rows: NDArray[np.intp], parts: Sequence[tuple[float, int]]) -> dict[str, Any]:

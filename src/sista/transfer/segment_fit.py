@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sista.errors import SistaError
+from sista.transfer.classify_head import require_rates
 
 Batch = TypeVar("Batch")
 
@@ -79,6 +80,7 @@ def fit(
     if min(settings.epochs, settings.batch_size, settings.patience, settings.least_steps) < 1 or not len(positions):
         of = f"epochs {settings.epochs}, batch_size {settings.batch_size}, patience {settings.patience}, least_steps {settings.least_steps}"
         raise SistaError(f"fit: {of}, {len(positions)} films; expected 1 or more of each")
+    require_rates("fit", settings.learning_rate, settings.weight_decay, settings.clip)
     optimizer, schedule, steps = _optimizer(model, len(positions), settings)
     every = max(math.ceil(len(positions) / settings.batch_size), settings.least_steps)
     history, best, waited = Fitted(), _weights(model), 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -101,8 +102,15 @@ def region_masks(corpus: Corpus, rows: np.ndarray, findings: Sequence[str]) -> T
     return masks
 
 
+def require_share_of_negatives(negatives: float | None) -> None:
+    """SistaError for what is no multiple of the films with a region."""
+    if negatives is not None and not 0 <= negatives < math.inf:
+        raise SistaError(f"--negatives is {negatives:g}; expected 0 or more films without a region for each that has one")
+
+
 def training_positions(data: Annotated, chosen: np.ndarray, negatives: float | None, seed: Sequence[int]) -> np.ndarray:
     """Of the chosen positions, all with a region and at most `negatives` times as many without (None: all), ascending."""
+    require_share_of_negatives(negatives)
     positive = data.present[chosen].any(axis=1)
     if negatives is None or positive.all():
         return chosen

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from sista.errors import SistaError
 from sista.protocols.label_shares import LabelShare, share_rows
+from sista.transfer.result import share_name
 from sista.transfer.segment_targets import Annotated
 
 PROBE_DRAWS = {0.01: 5, 0.1: 3, 1.0: 1}  # of a linear head, which costs seconds
@@ -21,6 +23,8 @@ def share_plan(shares: list[float] | None, draws: list[int] | None, seed: int, c
     shares = shares or [0.01, 0.1, 1.0]
     if wrong := [share for share in shares if not 0 < share <= 1]:
         raise SistaError(f"label share {wrong[0]:g}: expected more than 0 and at most 1 (0.01 is 1 %)")
+    if twice := [name for name, count in Counter(map(share_name, shares)).items() if count > 1]:
+        raise SistaError(f"label share {twice[0]} stands twice in {shares}; --draws says how often one is drawn")
     if seed < 0:
         raise SistaError(f"--seed is {seed}; it must be 0 or more")
     draws = draws or [PROBE_DRAWS.get(share, 3) if cheap else 1 for share in shares]

@@ -42,9 +42,9 @@ class Shades:
             self.padding = _padding(stored, header)
             self.inverted = header.photometric == "MONOCHROME1" or str(groups.get("PresentationLUTShape", "")).strip() == "INVERSE"
             self.straight = not groups.get("ModalityLUTSequence")
-        deep = header.bits_stored > 8 or not self.straight
+        deep = header.bits_stored > 8 or bool(groups.get("ModalityLUTSequence"))
         self.curve: Curve | None = None
-        if window != "none" and not (window == "percentile" and header.samples == 1):
+        if window not in ("none", "percentile"):
             number = 0 if isinstance(window, str) else window
             self.curve = chosen_curve(
                 groups, number, (float(self.values.min()), float(self.values.max())), strict=not isinstance(window, str)
@@ -70,7 +70,6 @@ class Shades:
             return shown, words
         means = box_means(samples, factor)
         curve = self.curve or self._by_percentile(np.rint(means))
-        assert curve.line is not None
         slope, offset = self._slope()
         gray = curve.shade(means * np.float32(slope) + np.float32(offset))
         return _to_gray(1 - gray if self.inverted else gray), curve.words

@@ -213,7 +213,7 @@ def _aligned(samples: np.ndarray, header: FilmHeader) -> np.ndarray:
     down = header.bits_allocated - header.bits_stored
     if not down:
         return samples
-    if not header.signed and not up + header.bits_stored - header.high_bit - 1 and int(samples.max()) < 1 << header.bits_stored:
+    if not header.signed and header.high_bit == header.bits_stored - 1 and int(samples.max()) < 1 << header.bits_stored:
         return samples  # no unused bit is set
     if not samples.flags.writeable:
         samples = samples.copy()

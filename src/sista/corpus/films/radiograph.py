@@ -12,12 +12,23 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base
 
 from sista.corpus.films.pixels import jpeg_draft, strips
 from sista.corpus.study import StudyRefused
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 film; the largest detectors give some 4,300 x 3,500
 MAX_SCANS = 200  # of a progressive JPEG; encoders write some ten
+TURNS = {  # EXIF orientation -> what undoes it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = 5  # from here on width and height change places
 WINDOW = (0.5, 99.5)  # percentiles of a film with more than 8 bits that become black and white
 
 
@@ -114,13 +125,32 @@ def _read_picture(file: BinaryIO, source: Path, size: int | None, display: Displ
                 _check_scans(image, file, source)
                 image.draft("L", jpeg_draft(width, height, size))
             image.load()
-            return Radiograph(_gray(image), width, height)
+            turn = orientation(image)
+            return Radiograph(_gray(_as_shown(image, turn)), *((height, width) if turn >= SIDEWAYS else (width, height)))
     except Image.DecompressionBombError:
         raise StudyRefused(f"too many pixels: {source} (at most {MAX_PIXELS:,})") from None
     except MemoryError:
         raise StudyRefused(f"out of memory: {source}") from None
     except (OSError, SyntaxError, ValueError, OverflowError, EOFError, KeyError, IndexError, TypeError, struct.error) as error:
         raise StudyRefused(f"unreadable image: {source} ({' '.join(str(error).split())[:160] or type(error).__name__})") from None
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1, as stored, also where it is damaged."""
+    try:
+        found = image.getexif().get(Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, struct.error):
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _as_shown(image: Image.Image, turn: int) -> Image.Image:
+    """Turned as viewers turn it, and as who wrote the report or drew the boxes has seen it."""
+    if turn == 1:
+        return image
+    turned = image.transpose(TURNS[turn])
+    turned.info = {key: value for key, value in image.info.items() if key == "transparency"}
+    return turned
 
 
 def _check_scans(image: Image.Image, file: BinaryIO, source: Path) -> None:

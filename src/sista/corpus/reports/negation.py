@@ -90,10 +90,10 @@ _DOUBT_BEHIND = (
 )
 _NONE = rf"(?:none|no|absent|negative|(?:none|not)\s+{_SEEN})(?=\s*(?:[.;,]|$))"  # of a list, "Effusion: none seen."
 _DENIAL_BEHIND = (
-    r"(?:is|are|was|were)\s+(?:(?:not|no\s+longer)\s+(?:\w+\s+){0,2}?(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|apparent|noted|enlarged)|absent)",
+    r"(?:is|are|was|were)\s+(?:(?:not|no\s+longer)\s+(?:\w+\s+){0,2}?(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|apparent|noted|visible|observed|enlarged)|absent)",
     r"(?:has|have)\s+(?:completely\s+|now\s+|since\s+)*(?:resolved|cleared|been\s+removed|disappeared)",
     r"(?:is|are|was|were)\s+(?:now\s+)?(?:resolved|ruled\s+out|removed|excluded)",
-    r"not\s+(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|enlarged)",
+    r"not\s+(?:seen|identified|present|visuali[sz]ed|evident|demonstrated|appreciated|detected|visible|observed|enlarged)",
     r"not\s+(?:well|clearly|definitely|definitively)[\s-]+(?:seen|identified|visuali[sz]ed|demonstrated|appreciated)",
     r"(?<=\w\s)resolved(?=[.,;]|$)",
     r"\bno\b(?=\.?$)",

@@ -19,8 +19,13 @@ _TYPOGRAPHY = str.maketrans(
     }
 )
 _REMOVED = re.compile(r"\[\*\*.*?\*\*\]|_{2,}|\b[Xx]{3,}\b(?:-(?=\w))?")
-_SPACE_BEFORE_POINT = re.compile(r"\s+([.,;:!?])")
-_POINTS = re.compile(r"(?:[,;:]\s*)+(?=[.!?])|(?<=[.!?])(?:\s*[.,;:])+")
+_SPACE_BEFORE_POINT = re.compile(r"\s+([,;:!?]|\.(?!\d))")  # ".8 cm" is a number
+_POINTS = re.compile(r"(?:[,;:]\s*)+(?=[.!?])(?!\.\d)|(?<=[.!?])(?:\s*(?:[,;:]|\.(?!\d)))+")
+
+
+def plain_characters(text: str) -> str:
+    """Unicode NFKC with plain quotes and dashes."""
+    return unicodedata.normalize("NFKC", text).translate(_TYPOGRAPHY)
 
 
 def clean_text(text: str) -> str:
@@ -29,7 +34,7 @@ def clean_text(text: str) -> str:
     De-identification marks (`___` of MIMIC-CXR, `XXXX` of OpenI, `[** **]` of MIMIC-III) carry no meaning that an image could show, so
     they go, with the punctuation that they leave behind. Letter case is kept: a tokenizer decides on that.
     """
-    text = unicodedata.normalize("NFKC", text).translate(_TYPOGRAPHY)
+    text = plain_characters(text)
     text = _REMOVED.sub(" ", text)
     text = "".join(c if c.isprintable() or c.isspace() else " " for c in text)
     text = _SPACE_BEFORE_POINT.sub(r"\1", " ".join(text.split()))

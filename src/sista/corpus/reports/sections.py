@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+from sista.corpus.reports.report import plain_characters
+
 _HEADINGS = {
     "findings": r"findings?(?:(?:\s+and\s+|\s*/\s*|\s*&\s*)impressions?)?|impressions?(?:\s+and\s+|\s*/\s*)findings?"
     r"|radio(?:logical|graphic)\s+findings?|observations?|description|interpretation|(?:reports?|results?|comments?)(?=\s*:)",
@@ -40,10 +42,11 @@ _ORGAN = re.compile(
 )
 # Heading within findings or impression that ends them; any other ("LUNGS:", "LINES AND TUBES:") is a part of them
 _ENDS = re.compile(
-    r"SIGN|DICTAT|TRANSCRI|APPROV|VERIFI|REVIEW|ATTENDING|RADIOLOGIST|RESIDENT|PHYSICIAN|PROVIDER|COMMUNICAT|DISCUSS|ACCESSION|BILLING"
+    r"SIGN(?!IF|AL|S\b)|DICTAT|TRANSCRI|APPROV|VERIFI|REVIEW|ATTENDING|RADIOLOGIST|RESIDENT|PHYSICIAN|PROVIDER|COMMUNICAT|DISCUSS|ACCESSION|BILLING"
     r"|\b(?:BY|DATE|TIME|MD|DR|CC|ICD|CPT|CODES?|JOB|ID|END)\b"
 )
 _ABOUT = ("indication", "comparison", "technique", "examination")
+_LINE_END = re.compile("\r\n?|[\u0085\u2028\u2029]")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _ITEM = re.compile(r"\s*(?:[-*\u2022]+(?=\s|[A-Z])|\(?\d{1,2}[.)]\s+[A-Z])")
 _WRAPPED = 60  # characters; prose is wrapped at no less
@@ -65,7 +68,7 @@ def split_sections(text: str) -> dict[str, str]:
     The stamp behind "WET READ:" (reader and time, as far as privacy left them) is dropped; other marks `___` and `XXXX` stay for
     `clean_text`.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _LINE_END.sub("\n", plain_characters(text))
     parts: dict[str, list[str]] = {}
     name, start = "body", 0
     for match in [*_HEADING.finditer(text), None]:

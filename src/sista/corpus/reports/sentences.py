@@ -8,6 +8,7 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:dr|drs|mr|mrs|ms|prof|st|vs|approx|fig|resp|etc|i\.e|e\.g|a\.m|p\.m|ca|incl|min|max|hosp|pt|pts|no)|(?:^|\s)[A-Z])\.$",
     re.IGNORECASE,
 )
+_MAY_END = re.compile(r"\b(?:etc|a\.m|p\.m)\.$", re.IGNORECASE)  # and does where a capital follows
 _NUMBERING = re.compile(r"(?:^|\s)(?:\(?\d{1,2}|[a-hA-H])[.)]$")
 _BREAK = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-z])\.(?=[A-Z][a-z])|\n\s*\n")
 
@@ -15,8 +16,9 @@ _BREAK = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-z])\.(?=[A-Z][a-z])|\n\s*\n
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """The (start, end) offsets of each sentence, without the white space around it.
 
-    A full stop ends a sentence unless it belongs to a number ("2.5 cm"), to an abbreviation ("Dr.", "vs."; "no." only before a digit), to
-    a single initial, or to numbering ("1. Cardiomegaly."). A full stop without a space after it ends one before a capitalised word.
+    A full stop ends a sentence unless it belongs to a number ("2.5 cm"), to an abbreviation ("Dr.", "vs."; "no." only before a digit; not
+    "etc." or "p.m." before a capital), to a single initial, or to numbering ("1. Cardiomegaly."). A full stop without a space after it
+    ends one before a capitalised word.
     """
     spans: list[tuple[int, int]] = []
     start = 0
@@ -28,7 +30,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
                 continue
             if _ABBREVIATION.search(before[-12:]) and after:
                 is_no = before[-3:].lower() == "no."
-                if not is_no or after[0].isdigit():
+                ends = _MAY_END.search(before[-12:]) and after[0].isupper()
+                if (not is_no or after[0].isdigit()) and not ends:
                     continue
         _append(spans, text, start, end)
         start = end
