@@ -69,6 +69,15 @@ def test_a_film_called_report_keeps_its_own(root: Path) -> None:
     assert whose == {"p2/REPORT": ["REPORT.png"]}
 
 
+def test_a_film_beside_a_folder_of_its_name_is_a_study_of_its_own(root: Path) -> None:
+    Image.fromarray(np.random.default_rng(9).integers(0, 255, (30, 30), dtype=np.uint8)).save(root / "p1" / "s2.png")
+    (root / "p1" / "s2.txt").write_text("Edema.")
+    archive = Folder(root)
+    studies = [archive[i] for i, key in enumerate(archive._keys) if "s2" in key]
+    assert [(study.study_id, len(study.films)) for study in studies] == [("p1/s2", 2), ("p1/s2.png", 1)]
+    assert [study.report for study in studies] == ["FINDINGS: The lungs are clear. IMPRESSION: Normal.", "Edema."]
+
+
 def test_films_alone(root: Path) -> None:
     for text in root.rglob("*.txt"):
         text.unlink()

@@ -79,6 +79,16 @@ def test_without_columns_each_row_is_a_study_and_its_own_subject(folder: Path) -
     assert table[0].split is None
 
 
+def test_a_film_with_several_captions_comes_into_one_split(folder: Path) -> None:
+    rows = pd.DataFrame({"image": ["a.png", "b.png", "a.png", "c.png"], "caption": ["An effusion.", "Clear.", "Fluid.", "Edema."]})
+    table = Table(write(folder, "csv", rows))
+    assert [table[i].subject_id for i in range(4)] == ["a.png", "row 2", "a.png", "row 4"]
+    (note,) = table.notes
+    assert note.startswith(f"1 film of {folder / 'table.csv'}, such as 'a.png', in several rows: each is one subject")
+    assert "film that stands in several rows" in table.describe()["subjects"]
+    assert pickle.loads(pickle.dumps(table))[2].subject_id == "a.png"
+
+
 def test_findings_and_impression_in_two_columns(folder: Path) -> None:
     rows = ROWS.rename(columns={"text": "findings"}).assign(impression=["Effusion.", "Effusion.", ""])
     table = Table(write(folder, "csv", rows), findings_column="findings", impression_column="impression")

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sista.corpus.build import build_corpus
 from sista.corpus.corpus import Corpus
-from sista.corpus.films.radiograph import Display
+from sista.corpus.films.pixels import crop_borders
+from sista.corpus.films.radiograph import Display, decode_film, read_radiograph, resize_film
 from sista.corpus.films.views import is_frontal
 from sista.corpus.rows import RowSettings, study_rows
 from sista.corpus.study import Film, Region, Study
@@ -31,8 +33,6 @@ def bordered() -> Study:
 
 @pytest.mark.parametrize("crop", [False, True])
 def test_regions_follow_their_film(crop: bool) -> None:
-    from sista.corpus.films.radiograph import decode_film
-
     settings = RowSettings(**{**SETTINGS.__dict__, "crop_borders": crop, "size": 40 if crop else 60})
     (row,), left_out = study_rows(bordered(), settings)
     assert not left_out
@@ -45,6 +45,17 @@ def test_regions_follow_their_film(crop: bool) -> None:
     assert film[mask].mean() > 235  # the rim is mixed with what lies beside it
     assert film[~mask].mean() < 115
     np.testing.assert_array_equal(np.flatnonzero(mask.any(axis=0))[[0, -1]], [x, x + width - 1])
+
+
+def test_what_is_left_of_a_cropped_jpeg_is_not_enlarged(tmp_path: Path) -> None:
+    """Read at a quarter first, the film within its borders would have fewer pixels than it is to have."""
+    pixels = np.zeros((1024, 1024), dtype=np.uint8)
+    pixels[300:556, 400:656] = np.random.default_rng(0).integers(90, 250, (256, 256))
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
+    study = Study("s", "p", "Clear.", (Film("f", tmp_path / "a.jpg", "PA"),))
+    (row,), _ = study_rows(study, RowSettings(**{**SETTINGS.__dict__, "crop_borders": True, "size": 128}))
+    kept, _ = crop_borders(read_radiograph(tmp_path / "a.jpg"))
+    np.testing.assert_array_equal(decode_film(row["image"]), resize_film(kept, 128)[0])
 
 
 def test_boxes_end_where_the_cropped_film_ends() -> None:

@@ -137,9 +137,7 @@ class Table:
             "image_column": self._image,
             "report_column": self._report,
             "subject_column": self._subject,
-            "subjects": "each study is its own subject: no subject_column was given"
-            if self._subject is None
-            else f"column {self._subject}",
+            "subjects": self._whose,
             "study_column": self._study,
             "split_column": self._split,
             "view_column": self._view,
@@ -218,6 +216,13 @@ class Table:
     @cached_property
     def _frame(self) -> pd.DataFrame:
         return read_table(self.table)
+
+    @property
+    def _whose(self) -> str:
+        if self._subject is not None:
+            return f"column {self._subject}"
+        film = ", or film that stands in several rows," if self._repeated else ""
+        return f"each study{film} is its own subject: no subject_column was given"
 
     @cached_property
     def _repeated(self) -> frozenset[str]:

@@ -82,6 +82,26 @@ def test_percentiles_are_those_of_8_bit_films_too(photometric: str, tmp_path: Pa
     assert (opened.pixels.min(), opened.pixels.max()) == (0, 255)
 
 
+def test_colour_films_of_8_bits_are_left_as_they_are_unless_percentiles_are_asked_for(tmp_path: Path) -> None:
+    gray = film(8) // 2 + 50  # 50 to 177
+    path = saved(tmp_path, np.repeat(gray[:, :, None], 3, axis=2), 8)
+    np.testing.assert_array_equal(read_radiograph(path), gray)
+    stretched = open_radiograph(path, display=Display(window="percentile"))
+    assert str(stretched.window).startswith("percentile")
+    assert (stretched.pixels.min(), stretched.pixels.max()) == (0, 255)
+
+
+def test_a_film_that_is_nearly_of_one_value_reads_the_same_reduced(tmp_path: Path) -> None:
+    pixels = np.full((600, 600), 100, dtype=np.uint16)
+    pixels[100:120, 100:120] = 2000
+    path = saved(tmp_path, pixels, 12)
+    assert np.ptp(read_radiograph(path)) == 255
+    reduced = open_radiograph(path, 100).pixels
+    assert reduced.shape == (200, 200)
+    assert (reduced[34:39, 34:39] == 255).all()
+    assert (reduced[:33] == 0).all()
+
+
 def test_an_impossible_window_falls_back_on_percentiles_unless_it_was_chosen(tmp_path: Path) -> None:
     path = saved(tmp_path, film(12), 12, WindowCenter=100, WindowWidth=0)
     assert str(open_radiograph(path).window).startswith("percentile")
@@ -151,7 +171,8 @@ def test_signed_samples_unused_bits_and_a_high_bit_are_put_right(tmp_path: Path)
     for syntax in (uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian):
         with_overlay = pixels | np.uint16(0xA000)
         np.testing.assert_array_equal(stored_pixels(saved(tmp_path, with_overlay, 12, syntax)), pixels)
-        np.testing.assert_array_equal(stored_pixels(saved(tmp_path, pixels << 4, 12, syntax, HighBit=15)), pixels)
+        for high in (13, 15):  # in the middle of the word, too
+            np.testing.assert_array_equal(stored_pixels(saved(tmp_path, pixels << (high - 11), 12, syntax, HighBit=high)), pixels)
     signed = film(12, signed=True)
     unextended = (signed & 0x0FFF).astype(np.int16)
     np.testing.assert_array_equal(stored_pixels(saved(tmp_path, unextended, 12)), signed)

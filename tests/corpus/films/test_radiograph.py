@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sista.corpus.films import radiograph
 from sista.corpus.films.pixels import box_factor, box_means, crop_borders, jpeg_draft
@@ -31,6 +31,22 @@ def test_png_16_bit_keeps_its_values_and_is_windowed_by_percentile(tmp_path: Pat
     assert shown.dtype == np.uint8
     assert shown[0, 0] == 255
     assert np.abs(shown[5:-5].astype(int) - GRAY[5:-5]).max() <= 3
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_film_is_turned_as_viewers_turn_it(tmp_path: Path, turn: int, ending: str) -> None:
+    picture, exif = Image.fromarray(np.kron(GRAY[::6, ::5], np.ones((8, 8), np.uint8))), Image.Exif()
+    exif[0x0112] = turn
+    picture.save(tmp_path / f"a.{ending}", exif=exif, **({"quality": 95} if ending == "jpg" else {}))
+    with Image.open(tmp_path / f"a.{ending}") as opened:
+        shown = np.asarray(ImageOps.exif_transpose(opened))
+    read = open_radiograph(tmp_path / f"a.{ending}")
+    np.testing.assert_array_equal(read.pixels, shown)
+    assert (read.source_height, read.source_width) == shown.shape
+    small = open_radiograph(tmp_path / f"a.{ending}", 16)
+    assert (small.source_height, small.source_width) == shown.shape
+    assert (small.pixels.shape[0] > small.pixels.shape[1]) == (shown.shape[0] > shown.shape[1])
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1"])

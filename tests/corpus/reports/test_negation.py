@@ -96,6 +96,10 @@ CASES = [
     ("Effusion on either side.", "Effusion", "affirmed"),
     ("It is difficult to exclude pneumonia.", "pneumonia", "doubted"),
     ("Pneumonia is difficult to exclude.", "Pneumonia", "doubted"),
+    ("Pneumothorax is not visible.", "Pneumothorax", "denied"),
+    ("The effusion is no longer visible.", "effusion", "denied"),
+    ("Pneumothorax is not observed.", "Pneumothorax", "denied"),
+    ("The effusion is visible.", "effusion", "affirmed"),
 ]
 
 

@@ -16,6 +16,8 @@ from sista.corpus.reports.report import clean_text
         ("2.5 cm nodule \u2013 patient\u2019s left", "2.5 cm nodule - patient's left"),
         ("ﬁbrosis\u00a0noted", "fibrosis noted"),
         ("No finding. . .", "No finding."),
+        ("No pneumothorax. .8 cm nodule.", "No pneumothorax. .8 cm nodule."),
+        ("A .5 cm nodule , stable", "A .5 cm nodule, stable"),
         ("", ""),
         ("PA and Lateral", "PA and Lateral"),
     ],

@@ -62,6 +62,24 @@ def test_a_section_said_twice_counts_once_and_two_parts_are_joined() -> None:
     assert split_sections("IMPRESSION: A.\nFINDINGS: B.\nIMPRESSION: C.")["impression"] == "A.\nC."
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u00a0INDICATION: Rule out pneumothorax.\n\u00a0FINDINGS: Clear lungs.",
+        "INDICATION\uff1a Rule out pneumothorax.\nFINDINGS\uff1a Clear lungs.",
+        "INDICATION\u00a0: Rule out pneumothorax.\u2028FINDINGS\u00a0: Clear lungs.",
+        "INDICATION \u2013 Rule out pneumothorax.\u0085FINDINGS \u2013 Clear lungs.",
+    ],
+)
+def test_headings_in_any_typography(text: str) -> None:
+    assert split_sections(text) == {"indication": "Rule out pneumothorax.", "findings": "Clear lungs."}
+
+
+def test_significant_findings_are_findings_and_a_signature_is_none() -> None:
+    text = "FINDINGS:\nSIGNIFICANT FINDINGS: Right pneumonia.\nHEART: Enlarged.\nELECTRONICALLY SIGNED BY: Dr. Doe"
+    assert split_sections(text)["findings"] == "SIGNIFICANT FINDINGS: Right pneumonia.\nHEART: Enlarged."
+
+
 def test_an_empty_report_has_no_section() -> None:
     assert split_sections("  \n ") == {}
     assert training_text({}) == ""
