@@ -43,6 +43,10 @@ def test_classify_by_names_and_by_prompts(model: PretrainedModel, film: Path) ->
     swapped = PromptPair(pair.negative, pair.positive)
     both = model.classify(film, {"edema": pair, "no edema": swapped})
     assert both["edema"] + both["no edema"] == pytest.approx(1, abs=1e-5)
+    with pytest.raises(SistaError, match="no finding to ask for"):
+        model.classify(film, [])
+    with pytest.raises(SistaError, match="'edema' has no prompt that affirms it"):
+        model.classify(film, {"edema": PromptPair((), ("No edema.",))})
 
 
 def test_classify_takes_arrays(model: PretrainedModel, film: Path) -> None:

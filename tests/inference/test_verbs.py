@@ -103,6 +103,8 @@ def test_what_an_index_does_not_find_is_no_result(run_path: Path, corpus_path: P
 
 def test_ground_equals_the_metric_region_by_region(run_path: Path, corpus_path: Path) -> None:
     model, corpus = sista.load(run_path), Corpus.open(corpus_path)
+    with pytest.raises(SistaError, match="--limit is 0"):
+        ground_regions(model, corpus, corpus.rows("test"), limit=0)
     result = ground_regions(model, corpus, corpus.rows("test"), limit=7)
     assert len(result.hit) == 7
     queries = [(row, region) for row in corpus.rows("test") for region in corpus.regions(int(row))][:7]

@@ -67,6 +67,16 @@ def test_missing_and_damaged_files_are_named(folder: Path) -> None:
         load_pretrained(folder)
 
 
+def test_a_configuration_that_lacks_a_part_and_a_folder_that_cannot_be_written_are_named(folder: Path, tmp_path: Path) -> None:
+    encoder = load_pretrained(folder).encoder
+    (folder / "model" / "config.json").write_text(json.dumps({"format": 1}))
+    with pytest.raises(SistaError, match=r"config\.json has no encoder and no card"):
+        load_pretrained(folder)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SistaError, match="the model cannot be written"):
+        save_pretrained(tmp_path / "file", encoder, {})
+
+
 def test_other_format_is_refused(folder: Path) -> None:
     file = folder / "model" / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))

@@ -13,7 +13,7 @@ from torch import nn
 from sista.corpus.films import augmentation
 from sista.errors import SistaError
 from sista.models import pixels as own_pixels
-from sista.models.foreign import foreign_encoder, load_foreign, read_state
+from sista.models.foreign import load_foreign, read_state
 from sista.models.foreign_keys import HALF, IMAGENET, RAW
 from sista.models.image_encoder import ImageEncoder
 
@@ -245,11 +245,3 @@ def test_read_state_refuses(tmp_path: Path) -> None:
         with pytest.raises(SistaError, match=message):
             read_state(tmp_path / file)
     assert not (tmp_path / "sprung").exists()
-
-
-def test_foreign_encoder_from_a_file(resnet: nn.Module, tmp_path: Path) -> None:
-    save_file(
-        {name: tensor.contiguous() for name, tensor in named(resnet, "gloria.img_encoder.model.").items()}, tmp_path / "g.safetensors"
-    )
-    encoder, report = foreign_encoder(tmp_path / "g.safetensors", "resnet18", image_size=64)
-    assert (encoder.image_size, report.layout, report.as_dict()["used"]) == (64, "GLoRIA", 100)

@@ -27,6 +27,11 @@ def test_rewind_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     again = RunLog(tmp_path)
     again.rewind(3)
     assert read_log(tmp_path / "log.csv") == before[:3]
+    for half in ("4,-", "4,0.", "4"):  # a disk that was full, a machine that was lost
+        with (tmp_path / "log.csv").open("a") as file:
+            file.write(half)
+        again.rewind(4)
+        assert read_log(tmp_path / "log.csv") == before[:3]
     again.rewind(0)
     again.write({"step": 1, "loss": 1.0})
     assert read_log(tmp_path / "log.csv") == [{"step": 1, "loss": 1.0}]

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -147,6 +148,12 @@ def test_a_folder_in_use_is_refused(corpus_path: Path, tmp_path: Path) -> None:
         ({"optimizer": OptimizerSettings(batch_size=1)}, "at least 2 pairs"),
         ({"optimizer": OptimizerSettings(learning_rate=-1.0, batch_size=8)}, r"learning_rate is -1\.0; it must be above zero"),
         ({"optimizer": OptimizerSettings(epochs=-1.0, batch_size=8)}, r"epochs is -1\.0; it must be 0 or more"),
+        ({"optimizer": OptimizerSettings(epochs=math.inf, batch_size=8)}, "epochs is inf"),
+        ({"optimizer": OptimizerSettings(learning_rate=math.nan, batch_size=8)}, "learning_rate is nan"),
+        ({"optimizer": OptimizerSettings(beta2=math.nan, batch_size=8)}, "beta2 is nan"),
+        ({"augment": AugmentSettings(rotation=math.inf)}, r"augment\.rotation is inf"),
+        ({"augment": AugmentSettings(gamma=math.nan)}, r"augment\.gamma is nan"),
+        ({"run": RunSettings(device="mps")}, "sista runs on cpu and cuda"),
         ({"method": "sitsa"}, "did you mean 'sista'"),
         ({"settings": {"sigmma": 0.5}}, "did you mean 'sigma'"),
         ({"settings": {"mode": "elminate"}}, "did you mean 'eliminate'"),

@@ -32,8 +32,9 @@ COLUMNS = {"pointing_game": "hit", "contrast_to_noise": "contrast", "miou": "mio
 @dataclass(frozen=True)
 class Grounding:
     """One row per query: the row of the corpus, finding, subject, text asked for, hit of the pointing game (0 to 1), contrast-to-noise
-    ratio, mean IoU at cosines above 0.1 to 0.5 (BioViL's mIoU) and at those shares of the map's own range, a random point's chance, and
-    whether the whole film fits the text better than the same of the other side (`own_side`; chance 0.5).
+    ratio, mean IoU where the map (cosines less those with the mean film) is above 0.1 to 0.5, BioViL's thresholds on cosines, and above
+    those shares of the map's own range, a random point's chance, and whether the whole film fits the text better than the same of the
+    other side (`own_side`; chance 0.5).
     """
 
     rows: np.ndarray
@@ -163,6 +164,8 @@ def ground_regions(
     two have the same (one finding on both sides), of which a map's hottest place can hit one alone. given: regions by row instead of the
     corpus' own.
     """
+    if limit < 1:
+        raise SistaError(f"--limit is {limit}; at least 1 region is needed")
     known: list[tuple[int, Region]] = []  # of whole films
     for row in rows:
         if len(known) >= limit:

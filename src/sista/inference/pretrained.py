@@ -78,12 +78,18 @@ class PretrainedModel:
         """Probabilities [N,K] of K findings for the unit vectors [N,D] of N films; float64, so that sure ones still differ."""
         from scipy.special import expit
 
+        if not prompts:
+            raise SistaError("no finding to ask for")
+        if empty := [name for name, pair in prompts.items() if not (pair.positive and pair.negative)]:
+            raise SistaError(f"{empty[0]!r} has no prompt that affirms it, or none that denies it; a finding needs both")
         positive = np.stack([self._ensemble(pair.positive) for pair in prompts.values()])
         negative = np.stack([self._ensemble(pair.negative) for pair in prompts.values()])
         return expit((image @ positive.T - image @ negative.T).astype(np.float64) / float(self.card.get("temperature", 0.07)))
 
     def heatmap(self, film: FilmSource, phrase: str) -> np.ndarray:
-        """How well each place of the film fits a phrase, [H,W] of the film's own size: cosine similarity, bilinear between patches.
+        """How well each place of the film fits a phrase, [H,W] of the film's own size: cosines less those with the mean film, bilinear
+        between patches, each of which is drawn as a cell of an even grid (of convolutions that is half a patch too far right and down:
+        docs/experiments.md).
 
         The numbers compare places within one film, not films with each other. Borders that are cut off have the least of them.
         """

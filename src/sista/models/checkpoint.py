@@ -28,11 +28,14 @@ class Pretrained:
 
 def save_pretrained(folder: Path, encoder: DualEncoder, card: dict[str, Any]) -> None:
     """Write `model.safetensors` and `config.json` into `folder`; the caller adds the tokenizer. The configuration comes last."""
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     description = {"format": FORMAT, "encoder": encoder.describe(), "card": card}
-    (folder / "config.json").write_text(json.dumps(description, indent=2, default=str) + "\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "config.json").write_text(json.dumps(description, indent=2, default=str) + "\n")
+    except (SafetensorError, OSError) as error:
+        raise SistaError(f"{folder}: the model cannot be written ({error}); make room there, or mend what is in the way") from error
 
 
 def load_pretrained(path: str | Path, weights: bool = True) -> Pretrained:
@@ -52,6 +55,8 @@ def load_pretrained(path: str | Path, weights: bool = True) -> Pretrained:
         raise SistaError(f"{folder / 'config.json'} is damaged ({error}); use another checkpoint") from error
     if description.get("format") != FORMAT:
         raise SistaError(f"{folder} has checkpoint format {description.get('format')!r}; this version of sista reads format {FORMAT}")
+    if lacking := [name for name in ("encoder", "card") if name not in description]:
+        raise SistaError(f"{folder / 'config.json'} has no {' and no '.join(lacking)}; use another checkpoint")
     encoder = DualEncoder.from_description(description["encoder"])
     if weights:
         try:

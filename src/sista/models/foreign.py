@@ -185,14 +185,6 @@ def load_foreign(
     return report
 
 
-def foreign_encoder(
-    path: Path, name: str, *, image_size: int, patch_stride: int = 16, least: float = 0.9
-) -> tuple[ImageEncoder, ForeignReport]:
-    """The timm architecture `name` with the weights of somebody else's checkpoint file, and the account of its tensors."""
-    encoder = ImageEncoder(name, image_size=image_size, patch_stride=patch_stride)
-    return encoder, load_foreign(encoder, read_state(path), least, source=str(path))
-
-
 def _tensors(loaded: Any, path: Path) -> dict[str, Tensor]:
     """The largest flat dict of tensors among a checkpoint and its wrappers."""
     found: list[dict[str, Tensor]] = []

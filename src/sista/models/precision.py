@@ -20,8 +20,12 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise SistaError(f"device {name!r} is unknown to torch; choose auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise SistaError(f"device {name!r}: sista runs on cpu and cuda; choose auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SistaError(f"device {name!r}: torch sees no CUDA device here; choose auto or cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SistaError(f"device {name!r}: torch sees {torch.cuda.device_count()} CUDA devices here, counted from 0")
     return device
 
 

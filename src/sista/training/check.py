@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from dataclasses import asdict
@@ -19,7 +20,7 @@ def check_pairs(corpus: Corpus, optimizer: OptimizerSettings) -> None:
     """SistaError for a corpus that has no batch to learn from, and for an optimizer that could not learn."""
     for name, value in asdict(optimizer).items():
         positive = name in ("batch_size", "accumulate", "learning_rate", "clip")
-        if value < 0 or (positive and value == 0):
+        if not 0 <= value < math.inf or (positive and value == 0):
             raise SistaError(f"optimizer.{name} is {value}; it must be {'above zero' if positive else '0 or more'}")
     if optimizer.batch_size < 2:
         raise SistaError("optimizer.batch_size is 1; a contrast needs at least 2 pairs")
@@ -47,10 +48,10 @@ def check_ranges(model: ModelSettings, optimizer: OptimizerSettings, augment: Au
     if not 0 <= model.dropout < 1:
         raise SistaError(f"model.dropout is {model.dropout}; it is at least 0 and below 1")
     for name in ("shift", "scale", "rotation", "gamma", "contrast"):
-        if (value := getattr(augment, name)) < 0 or (value >= 1 and name in ("scale", "contrast")):
+        if not 0 <= (value := getattr(augment, name)) < (1 if name in ("scale", "contrast") else math.inf):
             raise SistaError(f"augment.{name} is {value}; it must be 0 or more{', and below 1' * (name in ('scale', 'contrast'))}")
     for name in ("warmup", "beta1", "beta2"):
-        if (value := getattr(optimizer, name)) > 1 or (value == 1 and name != "warmup"):
+        if not 0 <= (value := getattr(optimizer, name)) <= 1 or (value == 1 and name != "warmup"):
             what = "a share of the steps, 0 to 1" if name == "warmup" else "at least 0 and below 1"
             raise SistaError(f"optimizer.{name} is {value}; it is {what}")
     for name in ("seed", "checkpoint_every", "evaluate_every", "log_every", "evaluation_pairs"):

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sista.corpus.disk import room_for
 from sista.errors import SistaError
 
 
@@ -27,6 +28,9 @@ class RunLog:
 
     def rewind(self, step: int) -> None:
         """Keep the rows up to and including `step`; TensorBoard is told to pass over what came after. Before the first `write`."""
+        if self.path.is_file():
+            written = self.path.read_bytes()
+            self.path.write_bytes(written[: written.rfind(b"\n") + 1])  # a killed run may have left half a line
         rows = [row for row in read_log(self.path) if row["step"] <= step] if self.path.is_file() else []
         self.columns = []
         self.path.unlink(missing_ok=True)
@@ -50,15 +54,16 @@ class RunLog:
 
     def _append(self, row: dict[str, float]) -> None:
         fresh = [name for name in row if name not in self.columns]
-        if fresh:
-            earlier = read_log(self.path) if self.path.is_file() else []
-            self.columns += fresh
-            with self.path.open("w", newline="") as file:
-                writer = csv.DictWriter(file, self.columns)
-                writer.writeheader()
-                writer.writerows(earlier)
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self.columns).writerow(row)
+        with room_for(self.path):
+            if fresh:
+                earlier = read_log(self.path) if self.path.is_file() else []
+                self.columns += fresh
+                with self.path.open("w", newline="") as file:
+                    writer = csv.DictWriter(file, self.columns)
+                    writer.writeheader()
+                    writer.writerows(earlier)
+            with self.path.open("a", newline="") as file:
+                csv.DictWriter(file, self.columns).writerow(row)
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

@@ -48,6 +48,13 @@ def test_missing_special_tokens_and_wrong_files_are_refused(tmp_path: Path) -> N
         load_tokenizer(str(tmp_path / "nothing"))
 
 
+def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
+    train_tokenizer(["a small effusion"] * 3).save(tmp_path)
+    (tmp_path / "tokenizer.json").write_text((tmp_path / "tokenizer.json").read_text()[:200])
+    with pytest.raises(SistaError, match=r"tokenizer\.json is damaged or missing"):
+        ReportTokenizer.open(tmp_path)
+
+
 def test_a_transformers_tokenizer_by_folder(tmp_path: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 

@@ -66,8 +66,12 @@ class ReportTokenizer:
     @classmethod
     def open(cls, folder: Path) -> ReportTokenizer:
         """Read what `save` wrote."""
-        special = read_json(folder / "special.json")
-        return cls(Tokenizer.from_file(str(folder / "tokenizer.json")), [special["tokens"][role] for role in _ROLES], special["source"])
+        special, file = read_json(folder / "special.json"), folder / "tokenizer.json"
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises nothing narrower
+            raise SistaError(f"{file} is damaged or missing ({error})") from error
+        return cls(tokenizer, [special["tokens"][role] for role in _ROLES], special["source"])
 
     def __repr__(self) -> str:
         return f"ReportTokenizer({len(self)} pieces, {self.source}, {self.fingerprint[:12]})"
