@@ -1,9 +1,13 @@
 """Every image encoder keeps one contract."""
 
 import copy
+import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 from sista.errors import SistaError
@@ -155,3 +159,15 @@ def test_unknown_name_gets_the_nearest() -> None:
 def test_a_film_size_that_a_transformer_cannot_take() -> None:
     with pytest.raises(SistaError, match=r"'sista_vit' takes no films of 100 px .*choose a multiple of its patch size"):
         ImageEncoder("sista_vit", image_size=100)
+
+
+def test_what_was_made_of_a_folder_of_weights_can_be_made_again_without_it(tmp_path: Path) -> None:
+    saved = timm.create_model("test_vit", depth=2, num_classes=0)
+    timm.models.save_for_hf(saved, str(tmp_path / "weights"), model_args={"depth": 2}, safe_serialization=True)
+    encoder = ImageEncoder(f"local-dir:{tmp_path / 'weights'}", image_size=64, pretrained=True)
+    described = json.loads(json.dumps(encoder.describe()))
+    shutil.rmtree(tmp_path / "weights")
+    again = ImageEncoder(**described)
+    assert (again.name, len(again.model.blocks)) == ("test_vit", 2)
+    again.load_state_dict(encoder.state_dict())
+    assert again.describe() == described

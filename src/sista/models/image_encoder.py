@@ -24,6 +24,10 @@ class ImageFeatures:
     deepest: Float[Tensor, "b q f"]
 
 
+SOURCES = ("local-dir:", "hf-hub:", "hf_hub:")  # names of timm that say where weights and arguments come from
+OURS = ("img_size", "num_classes", "in_chans")  # arguments of timm that are given anew
+
+
 class ImageEncoder(nn.Module):
     """A timm model by name, on one-channel films normalised by 0.5 and 0.25. `pretrained` weights of timm's are made to expect those.
 
@@ -140,8 +144,12 @@ class ImageEncoder(nn.Module):
         return self.patch_block != 0 and self.stage == len(self.model.feature_info) - 1 and not self.last_is_deeper
 
     def describe(self) -> dict[str, Any]:
-        """What `ImageEncoder(**...)` needs to make the same architecture again."""
-        made = {"name": self.name, "image_size": self.image_size, "patch_stride": self.patch_stride, "options": self.options}
+        """What `ImageEncoder(**...)` needs to make the same architecture again, also where a folder of weights or a hub is gone."""
+        name, options = self.name, self.options
+        if name.startswith(SOURCES) and (architecture := self.model.pretrained_cfg.get("architecture")):
+            of_source = {key: value for key, value in getattr(self.model, "_model_args", {}).items() if key not in OURS}
+            name, options = architecture, {**of_source, **options}
+        made = {"name": name, "image_size": self.image_size, "patch_stride": self.patch_stride, "options": options}
         return made if self.patch_block is None else {**made, "patch_block": self.patch_block}
 
 
