@@ -66,15 +66,15 @@ def moved(maps: Tensor, size: int, down: float, right: float) -> Tensor:
     return grid_sample(large, where, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
 
 
-def scores(model: PretrainedModel, corpus: Corpus, down: float, right: float) -> dict[str, float]:
-    """Grounding of the valid films' phrases with the maps moved."""
+def scores(model: PretrainedModel, corpus: Corpus, limit: int, down: float, right: float) -> dict[str, float]:
+    """Grounding of the valid films' first `limit` phrases with the maps moved."""
     plain = model.patch_map
 
     def elsewhere(images: Tensor, phrases: Sequence[str]) -> np.ndarray:
         return moved(torch.from_numpy(plain(images, phrases)), corpus.size, down, right).numpy()
 
     with patch.object(model, "patch_map", elsewhere):
-        found = ground_regions(model, corpus, corpus.rows("valid"))
+        found = ground_regions(model, corpus, corpus.rows("valid"), limit)
     return {"pointing": round(float(found.hit.mean()), 4), "contrast": round(float(found.contrast.mean()), 4)}
 
 
@@ -83,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", nargs="+", type=Path, default=[])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--limit", type=int, default=600, help="regions of each run")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args(arguments)
     torch.manual_seed(0)
@@ -95,13 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for path in given.model:
         model, corpus = sista.load(path, device="cpu"), Corpus.open(given.data)
         down, right = offset(ImageEncoder(**model.encoder.image.describe()), given.draws)
-        runs[path.name] = {way: scores(model, corpus, sign * down, sign * right) for way, sign in WAYS.items()}
+        runs[path.name] = {way: scores(model, corpus, given.limit, sign * down, sign * right) for way, sign in WAYS.items()}
     table(
         "maps",
         [*WAYS],
         {f"{run}, {figure}": [f"{one[way][figure]:.3f}" for way in WAYS] for run, one in runs.items() for figure in FIGURES},
     )
-    write(given.out, {**facts(torch.device("cpu")), "offset_in_pixels": cells, "maps_moved": runs, "draws": given.draws})
+    write(
+        given.out, {**facts(torch.device("cpu")), "offset_in_pixels": cells, "maps_moved": runs, "draws": given.draws, "limit": given.limit}
+    )
 
 
 if __name__ == "__main__":
