@@ -20,9 +20,9 @@ class Siim(Release):
 
     Read: `train-rle.csv` or `stage_2_train.csv` (ImageId, EncodedPixels; spaces around both are ignored), where -1 stands for no
     pneumothorax; DICOM (or PNG) films anywhere below `images`, called by their ImageId; they may be smaller copies.
-    Left out: rows that repeat another; the -1 of a film that has a mask too. A mask that cannot be decoded refuses its study, and so
-    does a film whose cell is empty. The release
-    has neither patient ids nor a split: each film counts as its own subject, and the builder draws the split per film, never per row.
+    Left out: rows that repeat another; the -1 of a film that has a mask too. A mask that cannot be decoded refuses its study, and so does
+    a film whose cells are all empty. The release has neither patient ids nor a split: each film counts as its own subject, and the builder
+    draws the split per film, never per row.
 
     Licence: the rules of the Kaggle competition (research and education); the films come from NIH ChestX-ray14.
     Obtain: https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation

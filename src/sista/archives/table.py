@@ -153,7 +153,7 @@ class Table:
 
     @property
     def notes(self) -> list[str]:
-        """What of it will not be used."""
+        """What of it will not be used, and which films stand in several rows."""
         unknown, found = self._unknown_boxes, []
         if repeated := self._repeated:
             films = f"{len(repeated)} film{'s' if len(repeated) > 1 else ''} of {self.table}, such as {sorted(repeated)[0]!r},"

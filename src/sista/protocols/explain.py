@@ -67,10 +67,10 @@ def protocol(name: str | None = None, table: Path | None = None, out: Path | Non
 def _remove_others(out: Path, files: Mapping[str, Any]) -> None:
     """Remove the lists of an earlier call that this one has none of: its shares may hold images of the new test list."""
     try:
-        earlier = json.loads((out / "protocol.json").read_text(encoding="utf-8"))["files"]
+        earlier = set(json.loads((out / "protocol.json").read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return
-    for name in set(earlier) - set(files):
+    for name in earlier - set(files):
         if (file := out / name).resolve().is_relative_to(out.resolve()):
             file.unlink(missing_ok=True)
 

@@ -78,7 +78,7 @@ def classify(
         head: of linear, lbfgs (the optimum, penalty picked on valid), minibatch, or a protocol's minibatch AdamW: mgca, fane, g2d.
         minibatch: optimiser of the head minibatch.
         tune: optimiser and views of fine-tune.
-        recipe: settings of fine-tune by name instead: benchx.
+        recipe: settings of fine-tune by name instead: benchx (rate and batch of BenchX's MGCA on NIH, not its schedule).
         loss: bce, cross-entropy, or auto: cross-entropy with multi_class, else bce.
         uncertain: what an uncertain label counts as: unknown, positive, negative, or chexpert (by finding).
         blank: what a label that nobody gave counts as: unknown, or negative (the CheXpert protocol).
