@@ -1,12 +1,13 @@
-"""Where on the film a patch looks, against where its cell of the heat map is drawn, and what drawing it there would change.
+"""Where on the film a patch looks, against where the encoder says it does, and what drawing heat maps there is worth.
 
     python benchmarks/patch_place.py --model RUN [RUN ...] --data LABELLED --out results/phantom-v1/patch_place.json
 
-A map is enlarged as an even grid: cell i of n has its centre at (i + 1/2) / n of the side. A convolution of stride 2 that is padded by one
-pixel looks half a step to the left of that and above, and so does a stack of them. Of untrained encoders: the centre of the squared
-gradient of a patch (by a random direction) with respect to the pixels of noise, less the centre of its cell, in pixels, mean of the cells
-in the middle and of several draws. Of runs: pointing game and contrast to noise of the phrases on valid films with their maps as they are,
-moved by what an untrained encoder of the same architecture says, and by the same down and right, which should be worse.
+On an even grid cell i of n has its centre at (i + 1/2) / n of the side. A convolution of stride 2 that is padded by one pixel looks half a
+step to the left of that and above, and so does a stack of them. Of untrained encoders: the centre of the squared gradient of a patch (by a
+random direction) with respect to the pixels of noise, less the centre of its cell of the even grid, in pixels, mean of the cells in the
+middle and of several draws; and the same of `ImageEncoder.centres`, derived from its layers. Of runs: pointing game and contrast to noise
+of the phrases on valid films with their patches drawn where they look, as an even grid, and as far to the other side of it, which should
+be worst.
 """
 
 from __future__ import annotations
@@ -20,23 +21,24 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from measuring import facts, table, write
-from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate
 
 import sista
 from sista.corpus.corpus import Corpus
 from sista.inference.grounding import ground_regions
 from sista.inference.pretrained import PretrainedModel
 from sista.models.image_encoder import ImageEncoder
+from sista.models.receptive_field import PatchCentres
 
 ENCODERS: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("sista_compact", 128, {}),
     ("sista_vit", 128, {"patch_block": 0}),
     ("sista_vit", 128, {"patch_block": 1}),
     ("resnet18", 224, {}),
+    ("convnext_atto", 224, {}),
+    ("tf_efficientnet_b0", 224, {}),
     ("vit_tiny_patch16_224", 224, {}),
 )
-WAYS = {"as drawn": 0, "moved to where patches look": 1, "moved the other way": -1}
+WAYS = {"where patches look": 1, "as an even grid": 0, "to its other side": -1}  # how far from the even grid
 FIGURES = ("pointing", "contrast")
 
 
@@ -57,23 +59,16 @@ def offset(encoder: ImageEncoder, draws: int) -> tuple[float, float]:
     return round(float(down), 2), round(float(right), 2)
 
 
-def moved(maps: Tensor, size: int, down: float, right: float) -> Tensor:
-    """Maps [N,h,w] enlarged to `size` and moved by so many pixels, the border repeated."""
-    large = interpolate(maps[:, None], size=(size, size), mode="bilinear", align_corners=False)
-    places = (torch.arange(size) + 0.5) * 2 / size - 1
-    y, x = torch.meshgrid(places - 2 * down / size, places - 2 * right / size, indexing="ij")
-    where = torch.stack([x, y], dim=-1).expand(len(maps), -1, -1, -1)
-    return grid_sample(large, where, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
+def derived(encoder: ImageEncoder) -> float:
+    """By how many pixels, down and right, the encoder says that its patches in the middle look past the centres of their cells."""
+    centres, cells = encoder.centres, encoder.grid[1]
+    return round(centres.first + centres.step * (cells - 1) / 2 - encoder.image_size / 2, 2)
 
 
-def scores(model: PretrainedModel, corpus: Corpus, limit: int, down: float, right: float) -> dict[str, float]:
-    """Grounding of the valid films' first `limit` phrases with the maps moved."""
-    plain = model.patch_map
-
-    def elsewhere(images: Tensor, phrases: Sequence[str]) -> np.ndarray:
-        return moved(torch.from_numpy(plain(images, phrases)), corpus.size, down, right).numpy()
-
-    with patch.object(model, "patch_map", elsewhere):
+def scores(model: PretrainedModel, corpus: Corpus, limit: int, way: float) -> dict[str, float]:
+    """Grounding of the valid films' first `limit` phrases with the maps drawn a way that WAYS has."""
+    encoder, cell = model.encoder.image, model.image_size / model.encoder.image.grid[1]
+    with patch.object(encoder, "centres", PatchCentres(cell / 2 + way * (encoder.centres.first - cell / 2), cell)):
         found = ground_regions(model, corpus, corpus.rows("valid"), limit)
     return {"pointing": round(float(found.hit.mean()), 4), "contrast": round(float(found.contrast.mean()), 4)}
 
@@ -89,21 +84,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(0)
     cells, runs = list[dict[str, Any]](), dict[str, dict[str, dict[str, float]]]()
     for name, size, options in ENCODERS:
-        down, right = offset(ImageEncoder(name, image_size=size, **options), given.draws)
-        cells.append({"encoder": name, **options, "size": size, "down": down, "right": right})
-    shown = {" ".join(map(str, (one["encoder"], one.get("patch_block", "")))): (one["size"], one["down"], one["right"]) for one in cells}
-    table("patches look past the centre of their cell by, px", ["size", "down", "right"], shown)
+        encoder = ImageEncoder(name, image_size=size, **options)
+        down, right = offset(encoder, given.draws)
+        cells.append({"encoder": name, **options, "size": size, "down": down, "right": right, "derived": derived(encoder)})
+    names = [f"{one['encoder']} {one.get('patch_block', '')}" for one in cells]
+    columns = ["size", "down", "right", "derived"]
+    shown = {name: tuple(one[column] for column in columns) for name, one in zip(names, cells, strict=True)}
+    table("patches look past the centre of their cell by, px", columns, shown)
     for path in given.model:
         model, corpus = sista.load(path, device="cpu"), Corpus.open(given.data)
-        down, right = offset(ImageEncoder(**model.encoder.image.describe()), given.draws)
-        runs[path.name] = {way: scores(model, corpus, given.limit, sign * down, sign * right) for way, sign in WAYS.items()}
+        runs[path.name] = {name: scores(model, corpus, given.limit, way) for name, way in WAYS.items()}
     table(
         "maps",
         [*WAYS],
         {f"{run}, {figure}": [f"{one[way][figure]:.3f}" for way in WAYS] for run, one in runs.items() for figure in FIGURES},
     )
     write(
-        given.out, {**facts(torch.device("cpu")), "offset_in_pixels": cells, "maps_moved": runs, "draws": given.draws, "limit": given.limit}
+        given.out, {**facts(torch.device("cpu")), "offset_in_pixels": cells, "maps_drawn": runs, "draws": given.draws, "limit": given.limit}
     )
 
 

@@ -62,6 +62,15 @@ def test_heatmap_has_the_film_s_own_size(model: PretrainedModel, film: Path) -> 
     assert heat.std() > 0
 
 
+def test_a_patch_is_drawn_where_it_looks(model: PretrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of strided convolutions that is the corner of its cell, not the middle."""
+    only = np.zeros((1, 8, 8), np.float32)
+    only[0, 3, 5] = 1
+    monkeypatch.setattr(model, "patch_map", lambda *_: only)
+    heat = model.heatmap(np.zeros((128, 96), np.uint8), "edema")  # twice the encoder's size; the square's left 16 px are not the film's
+    assert np.argwhere(heat == heat.max()).mean(axis=0) + 0.5 == pytest.approx([2 * (3 * 8 + 0.5), 2 * (5 * 8 + 0.5) - 16])
+
+
 def test_films_are_shown_as_those_of_the_corpus_were(run_path: Path, tmp_path: Path) -> None:
     """Window and frame by the card; borders cut off, and put back around a heat map."""
     made = sista.load(run_path, device="cpu", precision="fp32")

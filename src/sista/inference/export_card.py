@@ -18,6 +18,7 @@ FILM = (
     "long side resized to `size` (bilinear, antialiased); padded with 0 to a square, the film in its middle; "
     "divided by 255, less `mean`, divided by `std`; float32 [batch, 1, size, size]"
 )
+CENTRES = "pixels of `size` from the left and the top edge to the centre of the first patch of a map, and from each to the next"
 TEXT = (
     "pieces: cls, the ids of tokenizer.json without special tokens, sep, cut to `max_pieces` at the end of a word, padded with pad, int64. "
     "mask: bool, true on pieces, cls and sep among them. piece_word: int64, which match of `words` in the text a piece overlaps, else -1. "
@@ -40,7 +41,15 @@ def card(model: PretrainedModel, folder: Path, programs: list[Program]) -> dict[
         },
         "dim": encoder.dim,
         "temperature": float(model.card.get("temperature", 0.07)),
-        "film": {"size": model.image_size, "grid": [height, width], "mean": MEAN, "std": STD, "preparation": FILM, **model.shown},
+        "film": {
+            "size": model.image_size,
+            "grid": [height, width],
+            "patch_centres": {"about": CENTRES, **encoder.image.centres._asdict()},
+            "mean": MEAN,
+            "std": STD,
+            "preparation": FILM,
+            **model.shown,
+        },
         "text": {
             "max_pieces": int(model.card.get("max_pieces", 112)),
             "ids": {"pad": tokenizer.pad_id, "cls": tokenizer.cls_id, "sep": tokenizer.sep_id},

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sista.corpus.corpus import Corpus
 from sista.corpus.films.augmentation import eval_view
@@ -216,9 +215,7 @@ def query_text(region: Region, level: str, report: str = "") -> str:
 
 def _figures(model: PretrainedModel, corpus: Corpus, some: Sequence[tuple[int, Region, str]]) -> Iterator[tuple[float, ...]]:
     images = eval_view(corpus.films(np.array([row for row, _, _ in some])), model.image_size)
-    maps = torch.from_numpy(model.patch_map(images, [text for _, _, text in some]))[:, None]
-    side = (corpus.size, corpus.size)
-    large = torch.nn.functional.interpolate(maps, size=side, mode="bilinear", align_corners=False)[:, 0].numpy()
+    large = model.enlarged(model.patch_map(images, [text for _, _, text in some]), corpus.size)
     for heat, (_, region, _) in zip(large, some, strict=True):
         area = region_area(region, corpus.size)
         scaled = (heat - heat.min()) / max(float(heat.max() - heat.min()), 1e-8)

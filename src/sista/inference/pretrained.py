@@ -20,6 +20,7 @@ from sista.corpus.reports.tokens import TokenStore
 from sista.corpus.reports.words import word_spans
 from sista.corpus.study import StudyRefused
 from sista.errors import SistaError
+from sista.inference.enlarge import enlarge
 from sista.inference.prompts import PromptPair, default_prompts
 from sista.metrics.result import encoder_hash
 from sista.models.checkpoint import load_pretrained
@@ -88,8 +89,7 @@ class PretrainedModel:
 
     def heatmap(self, film: FilmSource, phrase: str) -> np.ndarray:
         """How well each place of the film fits a phrase, [H,W] of the film's own size: cosines less those with the mean film, bilinear
-        between patches, each of which is drawn as a cell of an even grid (of convolutions that is half a patch too far right and down:
-        docs/experiments.md).
+        between patches, each of which is drawn where it looks (`sista.models.receptive_field`).
 
         The numbers compare places within one film, not films with each other. Borders that are cut off have the least of them.
         """
@@ -100,12 +100,10 @@ class PretrainedModel:
         height, width = pixels.shape
         grid = self.patch_map(self._prepared(pixels)[None], [phrase])[0]
         side = max(height, width)
-        full = torch.nn.functional.interpolate(torch.from_numpy(grid)[None, None], size=(side, side), mode="bilinear", align_corners=False)[
-            0, 0
-        ]
+        full = self.enlarged(grid[None], side)[0]
         top, left = (side - height) // 2, (side - width) // 2
         heat = np.full(whole.shape, grid.min(), dtype=np.float32)
-        heat[y : y + height, x : x + width] = full[top : top + height, left : left + width].numpy()
+        heat[y : y + height, x : x + width] = full[top : top + height, left : left + width]
         return heat
 
     @torch.inference_mode()
@@ -130,6 +128,10 @@ class PretrainedModel:
         patches = patches.float() - self.encoder.patch_mean(grid)
         scores = torch.einsum("nl,nld,npd->np", weight, words.float(), patches)
         return scores.view(len(images), *grid).cpu().numpy()
+
+    def enlarged(self, maps: np.ndarray, side: int) -> np.ndarray:
+        """Maps [N,h,w] of `patch_map` over the films' square, [N,side,side]."""
+        return enlarge(maps, self.encoder.image.centres, self.image_size, side)
 
     def prepare(self, film: FilmSource) -> Tensor:
         """A film as the encoder wants it, [1,s,s]: long side resized, padded to a square, normalised."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sista.errors import SistaError, nearest
 from sista.models import stem
 from sista.models.pixels import fold_pixels, one_channel
+from sista.models.receptive_field import PatchCentres, patch_centres, reductions
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ImageEncoder(nn.Module):
     map), before attention has brought anything to them from elsewhere. The pooled vector and the pyramid are of the last block either way.
     The deepest patches are those of the last stage or block, or of `sista_compact`, of the map that the pooled vector is read from.
     `width` is the size of the pooled vector, `patch_width` that of a patch, `deepest_width` that of one of the deepest, `grid` the patches'
-    (rows, columns) at `image_size`.
+    (rows, columns) at `image_size`, `centres` where on the film those look.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class ImageEncoder(nn.Module):
         self.patch_width: int = self.model.feature_info[self.stage]["num_chs"]
         self.deepest_width: int = self.model.feature_info[-1]["num_chs"]
         try:
-            self.width, self.grid, embedded = self._probe()
+            self.width, self.grid, self.centres, embedded = self._probe()
         except (AssertionError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:160]
             raise SistaError(
@@ -88,14 +89,15 @@ class ImageEncoder(nn.Module):
         if patch_block == 0 and not _is_of(embedded, self.grid, self.patch_width):
             raise SistaError(f"patch_block 0: image encoder {name!r} has no patch embedding that gives one token a patch; choose a ViT")
 
-    def _probe(self) -> tuple[int, tuple[int, int], Tensor | None]:
+    def _probe(self) -> tuple[int, tuple[int, int], PatchCentres, Tensor | None]:
         training = self.model.training
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), reductions(self.model) as found:
             final, maps, embedded = self.through(torch.zeros(1, 1, self.image_size, self.image_size), [self.stage])
             width = self.model.forward_head(final, pre_logits=True).shape[1]
         self.model.train(training)
-        return width, (maps[0].shape[2], maps[0].shape[3]), embedded
+        grid = (maps[0].shape[2], maps[0].shape[3])
+        return width, grid, patch_centres(found, self.image_size, grid[1]), embedded
 
     def through(
         self, images: Float[Tensor, "b 1 h w"], indices: list[int], norm: bool = False

@@ -1,0 +1,23 @@
+"""Maps of patches drawn over the film, each patch where it looks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sista.models.receptive_field import PatchCentres
+
+
+def enlarge(maps: np.ndarray, centres: PatchCentres, size: int, side: int) -> np.ndarray:
+    """Maps [N,h,w] of films of `size` pixels as [N,side,side]: bilinear between the centres of patches, beyond the outermost ones theirs.
+
+    With the centres of an even grid it is what torch's `interpolate` gives without aligned corners.
+    """
+    places = (np.arange(side) + 0.5) * size / side
+    down, right = (_weights((places - centres.first) / centres.step, cells) for cells in maps.shape[1:])
+    return (down @ maps.astype(np.float32) @ right.T).astype(np.float32)
+
+
+def _weights(places: np.ndarray, cells: int) -> np.ndarray:
+    """How much each of the cells counts at places in units of cells, [len(places), cells]; each row's sum is 1."""
+    apart = np.abs(np.clip(places, 0, cells - 1)[:, None] - np.arange(cells))
+    return np.clip(1 - apart, 0, None).astype(np.float32)
