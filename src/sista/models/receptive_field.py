@@ -42,8 +42,7 @@ def reductions(model: nn.Module) -> Iterator[list[Reduction]]:
             if 1 < after < before:
                 found.append(Reduction(before, after, _last(layer.stride), _first(layer, before, after)))
 
-    kernels = (layer for layer in model.modules() if hasattr(layer, "stride") and _kernel(layer) is not None)
-    hooks = [layer.register_forward_hook(note) for layer in kernels]
+    hooks = [layer.register_forward_hook(note) for layer in model.modules() if _has_kernel(layer)]
     try:
         yield found
     finally:
@@ -80,6 +79,10 @@ def _first(layer: Any, before: int, after: int) -> float:
     if not getattr(layer, "ceil_mode", False) and (before + 2 * left - extent - 1) // stride + 1 != after:
         left = max(0, (after - 1) * stride + extent + 1 - before) // 2
     return extent / 2 - left
+
+
+def _has_kernel(layer: Any) -> bool:
+    return _kernel(layer) is not None and getattr(layer, "stride", None) is not None and getattr(layer, "padding", None) is not None
 
 
 def _kernel(layer: Any) -> Any:
