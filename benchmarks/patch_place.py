@@ -61,14 +61,15 @@ def offset(encoder: ImageEncoder, draws: int) -> tuple[float, float]:
 
 def derived(encoder: ImageEncoder) -> float:
     """By how many pixels, down and right, the encoder says that its patches in the middle look past the centres of their cells."""
-    centres, cells = encoder.centres, encoder.grid[1]
+    centres, cells = encoder.centres[1], encoder.grid[1]
     return round(centres.first + centres.step * (cells - 1) / 2 - encoder.image_size / 2, 2)
 
 
 def scores(model: PretrainedModel, corpus: Corpus, limit: int, way: float) -> dict[str, float]:
     """Grounding of the valid films' first `limit` phrases with the maps drawn a way that WAYS has."""
     encoder, cell = model.encoder.image, model.image_size / model.encoder.image.grid[1]
-    with patch.object(encoder, "centres", PatchCentres(cell / 2 + way * (encoder.centres.first - cell / 2), cell)):
+    drawn = [PatchCentres(cell / 2 + way * (one.first - cell / 2), cell + way * (one.step - cell)) for one in encoder.centres]
+    with patch.object(encoder, "centres", drawn):
         found = ground_regions(model, corpus, corpus.rows("valid"), limit)
     return {"pointing": round(float(found.hit.mean()), 4), "contrast": round(float(found.contrast.mean()), 4)}
 

@@ -2,8 +2,9 @@
 
     python benchmarks/patch_reach.py --model RUN [RUN ...] --data LABELLED --out results/phantom-v1/patch_reach.json
 
-A finding's patches are those of which its regions cover at least a quarter; those away from it have none of the regions within a quarter
-of the film's side. From every film with the finding one patch is drawn from either, and from films without it patches of the same places.
+A finding's patches are those of which, as cells of an even grid, its regions cover at least a quarter; those away from it have none of the
+regions within a quarter of the film's side. (Strided convolutions look half a patch left of these cells and above: patches "on" a finding
+then see less of it.) From every film with the finding one patch is drawn from either, and from films without it patches of the same places.
 A linear classifier reads each of these patches alone, as the image encoder gives it (in front of the projection), and its place; it is
 fitted on the train split, and told apart on the valid split: AUROC on the finding, and away from it, the mean of several draws, then of
 findings. Away, 0.5 says that a patch knows of nothing but what is near; what findings have to do with each other on a film is in there,

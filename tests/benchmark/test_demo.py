@@ -3,11 +3,14 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import sista
-from sista.benchmark.report import _curves
+from sista.benchmark.report import _curves, _heat_maps
+from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 
 
@@ -35,6 +38,16 @@ def test_a_demo_of_no_epochs_is_its_own_floor(tmp_path: Path) -> None:
     summary = sista.demo(tmp_path / "demo", seed=3, studies=128, epochs=0, progress=False)
     assert (tmp_path / "demo" / "report.html").is_file()
     assert summary["pointing_game"] == summary["untrained"]["pointing_game"]
+
+
+def test_the_page_marks_the_hottest_place_where_the_patch_looks(run_path: Path, corpus_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, corpus = sista.load(run_path, device="cpu"), Corpus.open(corpus_path)
+    only = np.zeros((1, 8, 8), np.float32)
+    only[0, 3, 5] = 1
+    monkeypatch.setattr(model, "patch_map", lambda images, _: only.repeat(len(images), axis=0))
+    scores = SimpleNamespace(test=SimpleNamespace(rows=corpus.rows("test")))
+    marks = [line.get_xydata().tolist() for axis in _heat_maps(corpus, model, scores, count=2).axes for line in axis.lines]  # type: ignore[arg-type]
+    assert marks == [[[5 * 8, 3 * 8]]] * 2
 
 
 def test_too_few_studies_are_told_before_any_is_made(tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ def _seen(model: nn.Module, size: int, cell: int) -> tuple[float, float]:
 
 
 def _centres(model: nn.Module, size: int) -> tuple[PatchCentres, int]:
-    with torch.no_grad(), reductions(model.double()) as found:
+    with torch.no_grad(), reductions(model.double()) as (down, right):
         cells = model(torch.zeros(1, 1, size, size, dtype=torch.float64)).shape[-1]
-    return patch_centres(found, size, cells), cells
+    assert patch_centres(down, size, cells) == patch_centres(right, size, cells)
+    return patch_centres(right, size, cells), cells
 
 
 class _Merging(nn.Module):
@@ -41,7 +42,7 @@ STACKS = {
     "TensorFlow's padding": [create_conv2d(1, 2, 3, stride=2, padding="same"), create_conv2d(2, 2, 5, stride=2, padding="same")],
     "merged patches": [nn.Conv2d(1, 2, 4, 4), _Merging(), nn.Conv2d(8, 2, 3, 2, 1)],
     "blurred": [nn.Conv2d(1, 2, 3, 1, 1), BlurPool2d(2, stride=2), nn.Conv2d(2, 2, 3, 2, 1)],
-    "rounded up": [nn.Conv2d(1, 2, 3, 2, 1), nn.AvgPool2d(3, 2, ceil_mode=True)],
+    "rounded up": [nn.Conv2d(1, 2, 3), nn.AvgPool2d(4, 4, ceil_mode=True)],
 }
 
 
@@ -75,11 +76,42 @@ def test_without_a_layer_cells_are_even() -> None:
     assert patch_centres([], 8, 8) == PatchCentres(0.5, 1.0)
 
 
-def test_hooks_are_gone_afterwards_and_an_encoder_tells_its_centres() -> None:
-    encoder = ImageEncoder("sista_compact", image_size=64)
-    assert not any(layer._forward_hooks for layer in encoder.modules())
-    assert encoder.centres == PatchCentres(0.5, 8.0)
-    assert ImageEncoder("test_vit", image_size=160).centres == PatchCentres(8.0, 16.0)
-    assert ImageEncoder("sista_vit", image_size=64).centres == PatchCentres(0.5, 16.0)
-    assert ImageEncoder("resnet18", image_size=64, patch_stride=32).centres == PatchCentres(0.5, 32.0)
-    assert ImageEncoder("resnet18", image_size=64, patch_stride=4).centres == PatchCentres(0.5, 4.0)
+def test_each_axis_is_its_own() -> None:
+    layer = nn.Conv2d(1, 1, (3, 8), (2, 8), (1, 0))
+    with torch.no_grad(), reductions(layer) as (down, right):
+        assert layer(torch.zeros(1, 1, 32, 64)).shape[-2:] == (16, 8)
+    assert patch_centres(down, 32, 16) == PatchCentres(0.5, 2.0)
+    assert patch_centres(right, 64, 8) == PatchCentres(4.0, 8.0)
+
+
+def test_hooks_are_gone_afterwards_also_when_a_pass_fails() -> None:
+    layer = nn.Conv2d(1, 1, 3, 2, 1)
+    with pytest.raises(RuntimeError, match="channels"), reductions(layer):
+        layer(torch.zeros(1, 2, 8, 8))
+    assert not layer._forward_hooks
+    assert not any(one._forward_hooks for one in ImageEncoder("sista_compact", image_size=64).modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "options", "first", "step"),
+    [
+        ("sista_compact", 64, {}, 0.5, 8.0),
+        ("sista_compact", 8, {}, 0.5, 8.0),  # one cell
+        ("sista_vit", 64, {}, 0.5, 16.0),
+        ("test_vit", 160, {}, 8.0, 16.0),
+        ("resnet18", 64, {"patch_stride": 32}, 0.5, 32.0),
+        ("resnet18", 64, {"patch_stride": 4}, 0.5, 4.0),
+        ("test_convnext", 96, {}, 8.0, 16.0),
+        ("pvt_v2_b0", 128, {"patch_stride": 32}, 0.5, 32.0),  # its attention makes keys of fewer cells
+        ("vit_tiny_r_s16_p8_224", 224, {}, 17.5, 32.0),  # a convolutional stem with TensorFlow's padding
+        ("swin_tiny_patch4_window7_224", 224, {}, 8.0, 16.0),
+    ],
+)
+def test_an_encoder_tells_its_centres(name: str, size: int, options: dict[str, int], first: float, step: float) -> None:
+    assert ImageEncoder(name, image_size=size, **options).centres == (PatchCentres(first, step),) * 2
+
+
+def test_patches_that_are_not_square_have_centres_of_either_axis() -> None:
+    encoder = ImageEncoder("test_vit", image_size=128, options={"patch_size": (16, 8)})
+    assert encoder.grid == (8, 16)
+    assert encoder.centres == (PatchCentres(8.0, 16.0), PatchCentres(4.0, 8.0))

@@ -141,7 +141,7 @@ def _heat_maps(corpus: Corpus, model: PretrainedModel, scores: Evaluation, count
 
     chosen = _one_region_per_finding(corpus, scores, count)
     images = eval_view(corpus.films(np.array([row for row, _ in chosen])), model.image_size)
-    maps = model.patch_map(images, [region.phrase or region.finding for _, region in chosen])
+    maps = model.enlarged(model.patch_map(images, [region.phrase or region.finding for _, region in chosen]), images.shape[-1])
     columns = 4
     lines = -(-len(chosen) // columns)
     figure = Figure(figsize=(11, 1.65 * lines), layout="constrained")
@@ -152,13 +152,12 @@ def _heat_maps(corpus: Corpus, model: PretrainedModel, scores: Evaluation, count
         film, overlay = axes[number // columns, 2 * (number % columns)], axes[number // columns, 2 * (number % columns) + 1]
         picture = images[number, 0].numpy()
         side = picture.shape[-1]
-        extent = (-0.5, side - 0.5, side - 0.5, -0.5)
         film.imshow(picture, cmap="gray")
         film.set_title(region.phrase[:40], fontsize=6.5, loc="left")
-        overlay.imshow(picture, cmap="gray", extent=extent)
-        overlay.imshow(heat, cmap="inferno", alpha=0.45, extent=extent, interpolation="bilinear")
+        overlay.imshow(picture, cmap="gray")
+        overlay.imshow(heat, cmap="inferno", alpha=0.45)
         row, column = np.unravel_index(int(heat.argmax()), heat.shape)
-        overlay.plot((column + 0.5) * side / heat.shape[1] - 0.5, (row + 0.5) * side / heat.shape[0] - 0.5, "wx", markersize=5)
+        overlay.plot(column, row, "wx", markersize=5)
         if region.mask is not None:
             scale = side / region.mask.shape[0]
             places = (np.arange(region.mask.shape[0]) + 0.5) * scale - 0.5

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sista.models.receptive_field import PatchCentres
 
 
-def enlarge(maps: np.ndarray, centres: PatchCentres, size: int, side: int) -> np.ndarray:
-    """Maps [N,h,w] of films of `size` pixels as [N,side,side]: bilinear between the centres of patches, beyond the outermost ones theirs.
+def enlarge(maps: np.ndarray, centres: Sequence[PatchCentres], size: int, side: int) -> np.ndarray:
+    """Maps [N,h,w] of films of `size` pixels as float32 [N,side,side]: bilinear between the centres of patches, and beyond the outermost
+    ones theirs. centres: down and right.
 
     With the centres of an even grid it is what torch's `interpolate` gives without aligned corners.
     """
     places = (np.arange(side) + 0.5) * size / side
-    down, right = (_weights((places - centres.first) / centres.step, cells) for cells in maps.shape[1:])
-    return (down @ maps.astype(np.float32) @ right.T).astype(np.float32)
+    down, right = (_weights((places - one.first) / one.step, cells) for one, cells in zip(centres, maps.shape[1:], strict=True))
+    return down @ maps.astype(np.float32, copy=False) @ right.T
 
 
 def _weights(places: np.ndarray, cells: int) -> np.ndarray:

@@ -18,7 +18,7 @@ FILM = (
     "long side resized to `size` (bilinear, antialiased); padded with 0 to a square, the film in its middle; "
     "divided by 255, less `mean`, divided by `std`; float32 [batch, 1, size, size]"
 )
-CENTRES = "pixels of `size` from the left and the top edge to the centre of the first patch of a map, and from each to the next"
+CENTRES = "pixels of `size` from the top and the left edge to the centre of the first patch of a map, and from each to the next"
 TEXT = (
     "pieces: cls, the ids of tokenizer.json without special tokens, sep, cut to `max_pieces` at the end of a word, padded with pad, int64. "
     "mask: bool, true on pieces, cls and sep among them. piece_word: int64, which match of `words` in the text a piece overlaps, else -1. "
@@ -30,6 +30,7 @@ def card(model: PretrainedModel, folder: Path, programs: list[Program]) -> dict[
     """Encoders and their hash, how films and texts are prepared, inputs and outputs of each program, versions."""
     encoder, tokenizer = model.encoder, model.tokenizer
     height, width = encoder.image.grid
+    down, right = encoder.image.centres
     return {
         "format": 1,
         "encoder": {
@@ -44,7 +45,7 @@ def card(model: PretrainedModel, folder: Path, programs: list[Program]) -> dict[
         "film": {
             "size": model.image_size,
             "grid": [height, width],
-            "patch_centres": {"about": CENTRES, **encoder.image.centres._asdict()},
+            "patch_centres": {"about": CENTRES, "down": down._asdict(), "right": right._asdict()},
             "mean": MEAN,
             "std": STD,
             "preparation": FILM,

@@ -38,7 +38,7 @@ class ImageEncoder(nn.Module):
     map), before attention has brought anything to them from elsewhere. The pooled vector and the pyramid are of the last block either way.
     The deepest patches are those of the last stage or block, or of `sista_compact`, of the map that the pooled vector is read from.
     `width` is the size of the pooled vector, `patch_width` that of a patch, `deepest_width` that of one of the deepest, `grid` the patches'
-    (rows, columns) at `image_size`, `centres` where on the film those look.
+    (rows, columns) at `image_size`, `centres` (down, right) where on the film those look.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ImageEncoder(nn.Module):
         if patch_block == 0 and not _is_of(embedded, self.grid, self.patch_width):
             raise SistaError(f"patch_block 0: image encoder {name!r} has no patch embedding that gives one token a patch; choose a ViT")
 
-    def _probe(self) -> tuple[int, tuple[int, int], PatchCentres, Tensor | None]:
+    def _probe(self) -> tuple[int, tuple[int, int], tuple[PatchCentres, PatchCentres], Tensor | None]:
         training = self.model.training
         self.model.eval()
         with torch.no_grad(), reductions(self.model) as found:
@@ -97,7 +97,8 @@ class ImageEncoder(nn.Module):
             width = self.model.forward_head(final, pre_logits=True).shape[1]
         self.model.train(training)
         grid = (maps[0].shape[2], maps[0].shape[3])
-        return width, grid, patch_centres(found, self.image_size, grid[1]), embedded
+        centres = (patch_centres(found[0], self.image_size, grid[0]), patch_centres(found[1], self.image_size, grid[1]))
+        return width, grid, centres, embedded
 
     def through(
         self, images: Float[Tensor, "b 1 h w"], indices: list[int], norm: bool = False

@@ -1,4 +1,4 @@
-"""Where on the film the patches of an encoder look: the centres of their receptive fields, derived from its convolutions."""
+"""Where on the film the patches of an encoder look: the centres of their receptive fields, derived from its layers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+AXES = (-2, -1)  # down and right
+
 
 class PatchCentres(NamedTuple):
-    """Pixels from the film's edge (left or top) to the centre of the first patch's receptive field, and from each patch to the next.
+    """Along one axis, in pixels: from the film's edge (left or top) to the centre of the first patch's receptive field, and on to the next.
 
-    Of a linear patch embedding they are those of an even grid, half a patch and a patch. A convolution of stride 2 padded by a pixel
-    begins at the edge itself, and so does a stack of them: its patches lie half a patch to the left of the even grid's, and above.
+    Of a linear patch embedding they are those of an even grid, half a patch and a patch. A convolution of stride 2 padded by a pixel on
+    both sides begins at the edge itself, and so does a stack of them: its patches lie half a patch left of the even grid's, and above.
     """
 
     first: float
@@ -21,8 +23,8 @@ class PatchCentres(NamedTuple):
 
 
 class Reduction(NamedTuple):
-    """One layer with a kernel that gave `after` cells of `before`: how far apart its kernels are, and in cells of its input how far the
-    middle of the first one is from the middle of the first cell.
+    """One layer with a kernel, along one axis, that gave `after` cells of `before`: how far apart its kernels are, and in cells of its
+    input how far the middle of the first one is from the middle of the first cell.
     """
 
     before: int
@@ -32,17 +34,18 @@ class Reduction(NamedTuple):
 
 
 @contextmanager
-def reductions(model: nn.Module) -> Iterator[list[Reduction]]:
-    """All layers with a kernel that reduce the size of a map, in the order in which the passes inside the block meet them."""
-    found: list[Reduction] = []
+def reductions(model: nn.Module) -> Iterator[tuple[list[Reduction], list[Reduction]]]:
+    """All layers with a kernel that make a map smaller in the passes inside the block, (down, right); those within attention left out."""
+    found = (list[Reduction](), list[Reduction]())
 
     def note(layer: Any, given: tuple[Any, ...], output: Any) -> None:
         if given and isinstance(given[0], Tensor) and isinstance(output, Tensor) and given[0].ndim == output.ndim == 4:
-            before, after = given[0].shape[-1], output.shape[-1]
-            if 1 < after < before:
-                found.append(Reduction(before, after, _last(layer.stride), _first(layer, before, after)))
+            for of_axis, axis in zip(found, AXES, strict=True):
+                before, after, stride = given[0].shape[axis], output.shape[axis], _of(layer.stride, axis)
+                if after < before and (after > 1 or stride > 1):
+                    of_axis.append(Reduction(before, after, stride, _first(layer, axis, before, after)))
 
-    hooks = [layer.register_forward_hook(note) for layer in model.modules() if _has_kernel(layer)]
+    hooks = [layer.register_forward_hook(note) for layer in _on_the_way(model) if _has_kernel(layer)]
     try:
         yield found
     finally:
@@ -51,11 +54,10 @@ def reductions(model: nn.Module) -> Iterator[list[Reduction]]:
 
 
 def patch_centres(found: Sequence[Reduction], size: int, cells: int) -> PatchCentres:
-    """Of a map of `cells` cells a side, made of a film of `size` pixels through reductions.
+    """Along an axis of a map of `cells` cells, made of a film of `size` pixels through reductions.
 
-    From one size of map to the next it is the mean of all layers that led there (the two paths of a residual block; those that a model has
-    on the side, such as reduced keys of attention, give smaller maps). Where no layer did (patches merged by reshaping), cells lie in the
-    middle of what they were merged from.
+    From one size of map to the next it is the mean of all layers that led there, such as the two paths of a residual block. Where no layer
+    did (patches merged by reshaping, films that a model pads by itself), cells lie in the middle of equal shares of what they were made of.
     """
     first, step, now = 0.0, 1.0, size  # of pixels, from the middle of the first
     while now > cells:
@@ -71,24 +73,31 @@ def patch_centres(found: Sequence[Reduction], size: int, cells: int) -> PatchCen
     return PatchCentres(first + 0.5, step)
 
 
-def _first(layer: Any, before: int, after: int) -> float:
+def _on_the_way(model: nn.Module) -> Iterator[nn.Module]:
+    """All layers but those within attention, whose smaller keys are no way from the film to the patches."""
+    yield model
+    for child in model.children():
+        if "attn" not in (name := type(child).__name__.lower()) and "attention" not in name:
+            yield from _on_the_way(child)
+
+
+def _first(layer: Any, axis: int, before: int, after: int) -> float:
     """The middle of the first kernel. Padding that the layer does not state is TensorFlow's, half of what is needed, rounded down."""
-    extent = (_kernel(layer) - 1) * _last(getattr(layer, "dilation", 1))
-    padding, stride = layer.padding, _last(layer.stride)
-    left = 0 if isinstance(padding, str) else padding if isinstance(padding, int) else padding[-1]
+    extent = (_kernel(layer, axis) - 1) * _of(getattr(layer, "dilation", 1), axis)
+    stride, left = _of(layer.stride, axis), 0 if isinstance(layer.padding, str) else _of(layer.padding, axis)
     if not getattr(layer, "ceil_mode", False) and (before + 2 * left - extent - 1) // stride + 1 != after:
         left = max(0, (after - 1) * stride + extent + 1 - before) // 2
     return extent / 2 - left
 
 
 def _has_kernel(layer: Any) -> bool:
-    return _kernel(layer) is not None and getattr(layer, "stride", None) is not None and getattr(layer, "padding", None) is not None
+    return _kernel(layer, -1) is not None and getattr(layer, "stride", None) is not None and getattr(layer, "padding", None) is not None
 
 
-def _kernel(layer: Any) -> Any:
+def _kernel(layer: Any, axis: int) -> Any:
     found = getattr(layer, "kernel_size", getattr(layer, "filt_size", None))  # timm's BlurPool2d has filt_size
-    return None if found is None else _last(found)
+    return None if found is None else _of(found, axis)
 
 
-def _last(value: Any) -> int:
-    return int(value if isinstance(value, int) else value[-1])
+def _of(value: Any, axis: int) -> int:
+    return int(value if isinstance(value, int) else value[axis])

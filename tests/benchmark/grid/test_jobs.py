@@ -9,6 +9,7 @@ import pytest
 
 from sista.archives.build import build
 from sista.archives.phantom import Phantom
+from sista.benchmark.grid import jobs as room
 from sista.benchmark.grid.jobs import jobs_of
 from sista.benchmark.grid.read import read_grid
 from sista.benchmark.grid.run import _stages
@@ -43,6 +44,19 @@ def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(
     assert {key[3] for key in plain if longer[key] != plain[key]} == {"clip"}
     other = folders(corpora={"main": {**TINY["corpora"]["main"], "seed": 6}})
     assert all(other[key] != name for key, name in plain.items())
+
+
+def test_what_a_command_answers_since_is_another_job_and_all_others_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that figures of maps drawn the old way, of published tables, are not taken for those of the new."""
+
+    def names() -> dict[str, str]:
+        tasks = {"zeroshot": {"data": "main"}, "ground": {"data": "main"}}
+        return {job.verb: job.name for job in jobs_of(read_grid(write(tmp_path, tasks=tasks, seeds=[0])), tmp_path / "out")}
+
+    now = names()
+    monkeypatch.setattr(room, "REVISIONS", {})
+    before = names()
+    assert {verb for verb in now if now[verb] != before[verb]} == {"ground"}
 
 
 def test_a_method_may_have_a_corpus_and_a_precision_of_its_own(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from sista.errors import SistaError
 DONE = {"build": "corpus.json", "pretrain": "summary.json"}  # the file that is written last; of all others result.json
 FILES = ("prompts", "regions")  # arguments of tasks that count by what the file holds
 WITHOUT_EFFECT = ("workers",)  # on the bytes of a result
+REVISIONS = {"ground": 2}  # commands that no longer answer as published tables have it; ground 2: maps drawn where patches look
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +180,8 @@ def _named(*parts: Any) -> str:
 def _job(verb: str, folder: Path, arguments: dict[str, Any], key: tuple[str, str, str, int], content: Any = None) -> Job:
     """Jobs and corpora among the arguments become their folders, and their hashes, like `content`, go into this one's."""
     stated = {name: _identity(value) for name, value in arguments.items() if name not in WITHOUT_EFFECT}
-    digest = hashlib.sha256(json.dumps([__version__, verb, stated, content], sort_keys=True, default=str).encode()).hexdigest()
+    command = f"{verb} {REVISIONS[verb]}" if verb in REVISIONS else verb
+    digest = hashlib.sha256(json.dumps([__version__, command, stated, content], sort_keys=True, default=str).encode()).hexdigest()
     where = folder.with_name(f"{folder.name}-{digest[:10]}")
     held = {name: _plain(value) for name, value in arguments.items()}
     needs = tuple(value.folder for value in arguments.values() if isinstance(value, Job))
