@@ -103,6 +103,7 @@ def test_hooks_are_gone_afterwards_also_when_a_pass_fails() -> None:
         ("resnet18", 64, {"patch_stride": 4}, 0.5, 4.0),
         ("test_convnext", 96, {}, 8.0, 16.0),
         ("pvt_v2_b0", 128, {"patch_stride": 32}, 0.5, 32.0),  # its attention makes keys of fewer cells
+        ("ecaresnet26t", 64, {"patch_stride": 4}, 0.5, 4.0),  # one-dimensional convolutions beside
         ("vit_tiny_r_s16_p8_224", 224, {}, 17.5, 32.0),  # a convolutional stem with TensorFlow's padding
         ("swin_tiny_patch4_window7_224", 224, {}, 8.0, 16.0),
     ],
