@@ -1,5 +1,7 @@
 """The centres of patches' receptive fields, held to the pixels that reach a patch."""
 
+from typing import Any
+
 import pytest
 import torch
 from timm.layers import BlurPool2d, create_conv2d
@@ -31,6 +33,17 @@ class _Merging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.pixel_unshuffle(x, 2)
+
+
+class _PaddedToMultiple(nn.Module):
+    """Zeros to the right and below, outside any layer that would tell."""
+
+    def __init__(self, of: int) -> None:
+        super().__init__()
+        self.of = of
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(x, (0, -x.shape[-1] % self.of, 0, -x.shape[-2] % self.of))
 
 
 STACKS = {
@@ -66,6 +79,23 @@ def test_a_film_that_is_no_multiple_of_the_stride_has_patches_a_stride_apart() -
     assert _centres(model, 65) == (PatchCentres(0.5, 8.0), 9)  # the last at pixel 64.5, the other edge
 
 
+@pytest.mark.parametrize("size", [60, 57, 64])
+def test_a_film_padded_at_its_end_by_the_model_has_whole_patches(size: int) -> None:
+    model = nn.Sequential(_PaddedToMultiple(8), nn.Conv2d(1, 2, 8, 8), _PaddedToMultiple(3), nn.Conv2d(2, 2, 3, 3))
+    assert _centres(model, size) == (PatchCentres(12.0, 24.0), 3)
+    assert _seen(model, size, 1) == (36.0, 36.0)
+
+
+def test_merged_patches_of_an_odd_map_are_whole() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 4, 4), _PaddedToMultiple(2), _Merging())
+    assert _centres(model, 28) == (PatchCentres(4.0, 8.0), 4)
+    assert _seen(model, 28, 1) == (12.0, 12.0)
+
+
+def test_what_no_padding_explains_is_in_equal_shares() -> None:
+    assert patch_centres([], 10, 7) == PatchCentres(10 / 14, 10 / 7)
+
+
 def test_two_paths_are_one_between_them_and_layers_on_the_side_are_none() -> None:
     paths = [Reduction(16, 8, 2, 0.0), Reduction(16, 8, 2, 0.5), Reduction(16, 2, 8, 3.5), Reduction(8, 1, 8, 3.5)]
     assert patch_centres(paths, 16, 8) == PatchCentres(0.75, 2.0)
@@ -99,6 +129,7 @@ def test_hooks_are_gone_afterwards_also_when_a_pass_fails() -> None:
         ("sista_compact", 8, {}, 0.5, 8.0),  # one cell
         ("sista_vit", 64, {}, 0.5, 16.0),
         ("test_vit", 160, {}, 8.0, 16.0),
+        ("test_vit", 200, {"options": {"dynamic_img_pad": True}}, 8.0, 16.0),  # padded to 208
         ("resnet18", 64, {"patch_stride": 32}, 0.5, 32.0),
         ("resnet18", 64, {"patch_stride": 4}, 0.5, 4.0),
         ("test_convnext", 96, {}, 8.0, 16.0),
@@ -106,9 +137,10 @@ def test_hooks_are_gone_afterwards_also_when_a_pass_fails() -> None:
         ("ecaresnet26t", 64, {"patch_stride": 4}, 0.5, 4.0),  # one-dimensional convolutions beside
         ("vit_tiny_r_s16_p8_224", 224, {}, 17.5, 32.0),  # a convolutional stem with TensorFlow's padding
         ("swin_tiny_patch4_window7_224", 224, {}, 8.0, 16.0),
+        ("swin_tiny_patch4_window7_224", 72, {}, 8.0, 16.0),  # of nine cells five, by a padded one
     ],
 )
-def test_an_encoder_tells_its_centres(name: str, size: int, options: dict[str, int], first: float, step: float) -> None:
+def test_an_encoder_tells_its_centres(name: str, size: int, options: dict[str, Any], first: float, step: float) -> None:
     assert ImageEncoder(name, image_size=size, **options).centres == (PatchCentres(first, step),) * 2
 
 

@@ -56,21 +56,33 @@ def reductions(model: nn.Module) -> Iterator[tuple[list[Reduction], list[Reducti
 def patch_centres(found: Sequence[Reduction], size: int, cells: int) -> PatchCentres:
     """Along an axis of a map of `cells` cells, made of a film of `size` pixels through reductions.
 
-    From one size of map to the next it is the mean of all layers that led there, such as the two paths of a residual block. Where no layer
-    did (patches merged by reshaping, films that a model pads by itself), cells lie in the middle of equal shares of what they were made of.
+    From one size of map to the next it is the mean of all layers that led there, such as the two paths of a residual block; a map may have
+    been padded at its end (right or below) to a multiple of the layer's stride. Where no layer did, as when patches are merged by
+    reshaping, cells are what `_shares` says.
     """
     first, step, now = 0.0, 1.0, size  # of pixels, from the middle of the first
     while now > cells:
+        if not any(one.before == now for one in found):
+            now = min((one.before for one in found if now < one.before < now + one.stride), default=now)
         after = max((one.after for one in found if one.before == now and one.after >= cells), default=None)
         if after is None:
             after = max((one.before for one in found if cells <= one.before < now), default=cells)
-            ways = [((now / after - 1) / 2, now / after)]
+            ways = [_shares(now, after)]
         else:
             ways = [(one.first, float(one.stride)) for one in found if (one.before, one.after) == (now, after)]
         first += step * sum(place for place, _ in ways) / len(ways)
         step *= sum(stride for _, stride in ways) / len(ways)
         now = after
     return PatchCentres(first + 0.5, step)
+
+
+def _shares(before: int, after: int) -> tuple[float, float]:
+    """The middle of the first of `after` equal shares, and on to the next, in cells: whole where less than a share's were padded on at the
+    end.
+    """
+    padded = -(-before // after)
+    share = padded if -(-before // padded) == after else before / after
+    return (share - 1) / 2, float(share)
 
 
 def _on_the_way(model: nn.Module) -> Iterator[nn.Module]:
