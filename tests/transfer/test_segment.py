@@ -21,7 +21,7 @@ from sista.transfer.pyramid import EncoderMaps, Pyramid
 from sista.transfer.segment import Segmentation, dice_focal_loss, segment
 from sista.transfer.segment_fit import FitSettings
 from sista.transfer.segment_scores import dice_on_positives, dice_or_empty, finding_scores, macro_dice, pixel_counts, pooled_dice
-from sista.transfer.segment_targets import annotated, region_masks, region_names, training_positions
+from sista.transfer.segment_targets import annotated, pixel_shares, region_masks, region_names, training_positions
 from sista.transfer.segment_views import ViewSettings, film_view, mask_view, random_affine
 from sista.transfer.shares import training_share
 
@@ -43,6 +43,22 @@ def test_every_encoder_has_a_decoder(name: str, decoder: str) -> None:
     logits.mean().backward()
     assert all(p.grad is None for p in encoder.parameters())
     assert all(p.grad is not None for p in segmenter.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("name", "decoder"), [("sista_compact", "unet"), ("test_vit", "unet"), ("test_vit", "progressive"), ("test_vit", "dpt")]
+)
+def test_maps_start_at_the_share_of_pixels_that_they_are_told(name: str, decoder: str) -> None:
+    """Where the last layer adds nothing, the share itself; and nothing but its bias is touched."""
+    torch.manual_seed(0)
+    segmenter = Segmenter(ImageEncoder(name, image_size=64), 2, decoder).eval()
+    before = {key: tensor.clone() for key, tensor in segmenter.state_dict().items()}
+    segmenter.start_at(torch.tensor([0.002, 0.2]))
+    changed = [key for key, tensor in segmenter.state_dict().items() if not torch.equal(tensor, before[key])]
+    assert len(changed) == 1
+    torch.nn.init.zeros_(segmenter.get_parameter(changed[0].replace("bias", "weight")))
+    found = segmenter(torch.randn(2, 1, 64, 64)).sigmoid()
+    torch.testing.assert_close(found, torch.tensor([0.002, 0.2]).reshape(1, 2, 1, 1).expand_as(found))
 
 
 @pytest.mark.parametrize("size", [65, 101])
@@ -131,6 +147,30 @@ def test_regions_are_read_with_and_without_masks(corpus_path: Path) -> None:
     mask = region_masks(corpus, np.array([row]), ("nodule", "mass"))
     drawn = np.any([region.mask for region in corpus.regions(row) if region.finding.startswith("mass")], axis=0)
     assert torch.equal(mask[0, 1], torch.from_numpy(drawn))
+
+
+def test_shares_of_pixels_are_of_the_films_that_show_a_finding(corpus_path: Path) -> None:
+    corpus = Corpus.open(corpus_path)
+    found = ("cardiomegaly", "mass")
+    films = annotated(corpus, found)
+    masks = region_masks(corpus, films.rows, found).double().mean(dim=(2, 3))
+    expected = torch.stack([of[of > 0].mean() for of in masks.T])
+    for batch in (7, len(films.rows)):
+        torch.testing.assert_close(pixel_shares(corpus, films.rows, found, batch), expected, rtol=1e-2, atol=0)
+    without = films.rows[~films.present.any(axis=1)][:2]
+    assert pixel_shares(corpus, without, found).tolist() == [1 / (2 * corpus.size**2 + 2)] * 2
+
+
+def test_training_starts_at_the_share_of_the_training_films(corpus_path: Path) -> None:
+    corpus = Corpus.open(corpus_path)
+    films = annotated(corpus, ["cardiomegaly", "mass"])
+    encoder = ImageEncoder("sista_compact", image_size=64).eval()
+    still = FitSettings(epochs=1, learning_rate=1e-9)
+    work = Segmentation(corpus, films, encoder, "auto", False, still, ViewSettings(), torch.device("cpu"), "fp32")
+    for positions in (films.of("train"), films.of("train")[~films.present[films.of("train")].any(axis=1)]):
+        segmenter, _ = work.train(positions, films.of("valid")[:4], seed=0)
+        shares = pixel_shares(corpus, films.rows[positions], films.findings)
+        torch.testing.assert_close(segmenter.decoder.head[0].bias, torch.logit(shares).float(), rtol=0, atol=1e-5)
 
 
 @dataclass

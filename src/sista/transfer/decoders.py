@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,6 +24,17 @@ class Segmenter(nn.Module):
         self.decoder_name = choose_decoder(decoder, encoder)
         made: Any = {"unet": UNet, "progressive": Progressive, "dpt": DensePrediction}[self.decoder_name]
         self.decoder = made(encoder, findings, tune=tune, precision=precision)
+
+    @torch.no_grad()
+    def start_at(self, shares: Tensor) -> None:
+        """Let each finding's map start near this share of the pixels, [K] within (0, 1): the last biases become its log-odds.
+
+        Lin et al., ICCV 2017, section 4.1. Findings cover few pixels: a head that starts at 1/2 spends its first steps on emptying its
+        maps, and from few masks it may lose a finding for good on the way.
+        """
+        last = [layer for layer in self.decoder.head.modules() if isinstance(layer, nn.Conv2d)][-1]
+        assert last.bias is not None
+        last.bias.copy_(torch.logit(shares))
 
     def forward(self, images: Tensor) -> Tensor:
         logits = self.decoder(images)

@@ -102,6 +102,20 @@ def region_masks(corpus: Corpus, rows: np.ndarray, findings: Sequence[str]) -> T
     return masks
 
 
+def pixel_shares(corpus: Corpus, rows: np.ndarray, findings: Sequence[str], batch: int = 32) -> Tensor:
+    """Share of the pixels that lie in a finding's masks, of the films that show it, [K]; of all films where none does.
+
+    As if one pixel more lay in the masks and one more beside them, so that it is within (0, 1).
+    """
+    inside, showing = torch.zeros(2, len(findings), dtype=torch.float64)
+    for start in range(0, len(rows), batch):
+        pixels = region_masks(corpus, rows[start : start + batch], findings).sum(dim=(2, 3))
+        inside += pixels.sum(dim=0)
+        showing += (pixels > 0).sum(dim=0)
+    films = torch.where(showing > 0, showing, len(rows))
+    return (inside + 1) / (films * corpus.size**2 + 2)
+
+
 def require_share_of_negatives(negatives: float | None) -> None:
     """SistaError for what is no multiple of the films with a region."""
     if negatives is not None and not 0 <= negatives < math.inf:

@@ -50,13 +50,13 @@ def test_what_a_command_answers_since_is_another_job_and_all_others_are_the_same
     """So that figures of maps drawn the old way, of published tables, are not taken for those of the new."""
 
     def names() -> dict[str, str]:
-        tasks = {"zeroshot": {"data": "main"}, "ground": {"data": "main"}}
+        tasks = {name: {"data": "main"} for name in ("zeroshot", "detect", "ground", "segment")}
         return {job.verb: job.name for job in jobs_of(read_grid(write(tmp_path, tasks=tasks, seeds=[0])), tmp_path / "out")}
 
     now = names()
     monkeypatch.setattr(room, "REVISIONS", {})
     before = names()
-    assert {verb for verb in now if now[verb] != before[verb]} == {"ground"}
+    assert {verb for verb in now if now[verb] != before[verb]} == {"ground", "segment"}
 
 
 def test_a_method_may_have_a_corpus_and_a_precision_of_its_own(tmp_path: Path) -> None:

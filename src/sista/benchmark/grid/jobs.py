@@ -26,7 +26,10 @@ from sista.errors import SistaError
 DONE = {"build": "corpus.json", "pretrain": "summary.json"}  # the file that is written last; of all others result.json
 FILES = ("prompts", "regions")  # arguments of tasks that count by what the file holds
 WITHOUT_EFFECT = ("workers",)  # on the bytes of a result
-REVISIONS = {"ground": 2}  # commands that no longer answer as published tables have it; ground 2: maps drawn where patches look
+REVISIONS = {  # commands that no longer answer as published tables have it
+    "ground": 2,  # maps are drawn where patches look
+    "segment": 2,  # maps start nearly empty
+}
 
 
 @dataclass(frozen=True, eq=False)
