@@ -13,8 +13,11 @@ from sista.archives.build import build
 from sista.archives.phantom import Phantom
 from sista.benchmark import controls as room
 from sista.benchmark.controls import MapVariance, controls, one_of_each_subject, patches_of
+from sista.corpus.batch import Batch
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
+from sista.methods.fane import Fane
+from sista.methods.method import StepResult
 from sista.training.pretrain import pretrain
 from sista.training.settings import ModelSettings, OptimizerSettings, RunSettings
 
@@ -85,6 +88,24 @@ def test_a_method_without_a_token_term_has_none(finished: Finished, tmp_path: Pa
     pretrained(finished.corpus, tmp_path / "clip", "clip")
     found = controls(tmp_path / "clip", finished.corpus)
     assert (found["terms"], list(found["metrics"])) == ([], ["position_share"])
+
+
+@pytest.mark.parametrize(("detached", "terms"), [(False, ["sentence", "sparsity"]), (True, [])])
+def test_a_term_that_is_the_same_on_any_film_is_told_all_the_same(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool, terms: list[str]
+) -> None:
+    """A term that has been solved without the film to the last digit is what this looks for, not one that takes no patches."""
+    pretrained(finished.corpus, tmp_path / "fane", "fane")
+    view = Fane.forward
+
+    def blind(self: Fane, batch: Batch, images: torch.Tensor, generator: torch.Generator, statistics: bool = False) -> StepResult:
+        with patches_of(self.encoder, lambda _, patches: torch.ones_like(patches) + 0 * (patches.detach() if detached else patches)):
+            return view(self, batch, images, generator, statistics)
+
+    monkeypatch.setattr(Fane, "forward", blind)
+    found = controls(tmp_path / "fane", finished.corpus)
+    assert found["terms"] == terms
+    assert [found["metrics"][f"{term}/{gap}"] for term in terms for gap in ("wrong_gap", "mean_gap")] == [0.0] * 2 * len(terms)
 
 
 def test_patches_are_changed_within_and_not_after(finished: Finished) -> None:

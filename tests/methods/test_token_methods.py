@@ -46,6 +46,7 @@ WEIGHTS = {
         "hard_negative_weight": "hard_negative",
     },
 }
+TOKEN_TERMS = {"gloria": {"token"}, "mgca": {"token"}, "sparc": {"token"}, "fane": {"sentence", "sparsity"}}
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +238,16 @@ def test_mgca_tokens_match_the_formula(batch: Batch) -> None:
             views = np.stack([normalised(softmax(others @ one / 0.1) @ others) for one in ones])
             total += cross_entropy(ones @ views.T / 0.1) / 2
     assert found.terms["token"].item() == pytest.approx(total / 12, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_token_term_on_wrong_films_is_that_of_the_pair_befores_patches(batch: Batch, name: str) -> None:
+    own, wrong, rolled = step(learner_of(name), batch), step(learner_of(name, wrong_films=True), batch), learner_of(name)
+    rolled.encoder.register_forward_hook(lambda _, __, found: replace(found, patches=found.patches.roll(1, dims=0)))
+    expected = step(rolled, batch)
+    assert all(torch.equal(wrong.terms[term], value) for term, value in expected.terms.items())
+    assert {term for term, value in own.terms.items() if not torch.equal(wrong.terms[term], value)} == TOKEN_TERMS[name]
+    assert torch.isfinite(wrong.loss)
 
 
 def test_the_second_token_term_of_sista_is_that_of_mgca(batch: Batch) -> None:

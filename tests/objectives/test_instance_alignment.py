@@ -123,3 +123,26 @@ def test_unknown_modes_are_refused():
             InstanceAlignment("soft", **wrong)
     with pytest.raises(SistaError, match="above theta_p"):
         InstanceAlignment("triage", 0.5, 0.9)
+
+
+def test_positives_without_the_offset_are_right_whatever_the_redundancy_and_no_cut_off_of_the_cosine_is():
+    """FaNe's claim: reports of planted findings, in two batches that have more or less of their words in common."""
+    random = torch.Generator().manual_seed(0)
+    findings = torch.randint(0, 12, (96,), generator=random)
+    concepts, common = random_unit(12, 256, seed=1).float(), random_unit(1, 256, seed=2).float()
+    own = torch.nn.functional.normalize(concepts[findings] + 0.8 * random_unit(96, 256, seed=3).float(), dim=1)
+    planted = (findings[:, None] == findings[None, :]) & ~torch.eye(96, dtype=torch.bool)
+
+    def least(found: torch.Tensor) -> float:
+        """The lower of precision and recall of the pairs found, off the diagonal."""
+        found = found & ~torch.eye(96, dtype=torch.bool)
+        right = (found & planted).sum()
+        return float(min(right / found.sum().clamp(min=1), right / planted.sum()))
+
+    batches = [torch.nn.functional.normalize(share**0.5 * common + (1 - share) ** 0.5 * own, dim=1) for share in (0.2, 0.8)]
+    image, text, keys = random_unit(96, 4).float(), random_unit(96, 4, seed=4).float(), torch.arange(96)
+    for teacher in batches:
+        _, targets, _ = InstanceAlignment("sigmoid", 0.1, adaptive_offset=True)(image, text, teacher, keys)
+        assert least(targets.positives) > 0.9
+    plain = [min(least(teacher @ teacher.T >= cut) for teacher in batches) for cut in torch.linspace(0, 1, 201)]
+    assert max(plain) < 0.5

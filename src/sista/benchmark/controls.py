@@ -69,7 +69,8 @@ def controls(
     looks = _Looks(method, corpus, stated["teacher"], chosen, stated["precision"], rows[: len(rows) // size * size].reshape(-1, size))
     means, share = looks.means_and_share()
     losses = looks.losses(means)
-    rested = {name: values for name, values in losses.items() if _differ(values)}
+    looking = looks.looking()
+    rested = {name: values for name, values in losses.items() if name in looking or _differ(values)}
     metrics: dict[str, Any] = {}
     for name, (right, wrong, average) in rested.items():
         metrics |= {f"{name}/{film}": float(np.nanmean(values)) for film, values in zip(FILMS, losses[name], strict=True)}
@@ -172,6 +173,24 @@ class _Looks:
             variance.add(batch.word_type[told], torch.einsum("bld,bpd->blp", found.words.float(), found.patches.float())[told])
         means = {name: torch.nn.functional.normalize(total, dim=-1) for name, total in totals.items()}
         return means, variance.share_of_types()
+
+    def looking(self) -> set[str]:
+        """The terms of the first batch whose gradient reaches the patches, whether or not they are another with other patches."""
+        taken = list[Tensor]()
+
+        def leaf(_: str, patches: Tensor) -> Tensor:
+            taken.append(patches.detach().requires_grad_())
+            return taken[-1]
+
+        batch, images = next(self.batches())
+        generator = torch.Generator(self.device).manual_seed(0)
+        with torch.enable_grad(), autocast(self.precision, self.device), patches_of(self.method.encoder, leaf):
+            terms = self.method(batch, images, generator).terms
+        if not taken:
+            return set()
+        trained = {name: term for name, term in terms.items() if term.requires_grad}
+        reached = {name: torch.autograd.grad(term, taken, retain_graph=True, allow_unused=True) for name, term in trained.items()}
+        return {name for name, gradients in reached.items() if any(gradient is not None for gradient in gradients)}
 
     @torch.inference_mode()
     def losses(self, means: dict[str, Tensor]) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sista.corpus.batch import Batch
-from sista.methods.method import Cutoff, Method, StepResult, pair_statistics
+from sista.methods.method import Cutoff, Method, StepResult, pair_statistics, shown_patches
 from sista.models.dual_encoder import DualEncoder
 from sista.objectives.diagnostics import wrong_film_gap
 from sista.objectives.gated_pooling import GatedPooling, gate_sparsity
@@ -34,6 +34,7 @@ class FaneSettings:
         sentence_temperature: of the sentence logits.
         hard_temperature: of the hard negatives and of their weights.
         sentences: at most so many sentences of a report take part.
+        wrong_films: a control: the sentences see the patches of the pair before in the batch, by chance of another study.
     """
 
     instance_weight: float = 1.0
@@ -46,6 +47,7 @@ class FaneSettings:
     sentence_temperature: float = 0.07
     hard_temperature: float = 0.07
     sentences: int = 16
+    wrong_films: bool = False
 
 
 class Fane(Method):
@@ -93,7 +95,8 @@ class Fane(Method):
             loss = loss + s.hard_negative_weight * terms["hard_negative"]
         if s.sentence_weight or s.sparsity_weight:
             sentences, mask = pool_sentences(e.words, batch.word_mask, batch.word_sentence, s.sentences)
-            views, _, gates = self.pooling(sentences, e.patches)
+            patches = shown_patches(e.patches, s.wrong_films)
+            views, _, gates = self.pooling(sentences, patches)
             terms["sentence"], terms["sparsity"] = self._contrast(views, sentences, mask), gate_sparsity(gates, mask)
             loss = loss + s.sentence_weight * terms["sentence"] + s.sparsity_weight * terms["sparsity"]
             if statistics:
@@ -101,7 +104,7 @@ class Fane(Method):
                 def term(sentences: Tensor, patches: Tensor) -> Tensor:
                     return self._contrast(self.pooling(sentences, patches)[0], sentences, mask)
 
-                log["wrong_film_gap"] = wrong_film_gap(term, sentences, e.patches, batch.report_key)
+                log["wrong_film_gap"] = wrong_film_gap(term, sentences, patches, batch.report_key)
         return StepResult(loss, terms, log)
 
     def _contrast(self, views: Tensor, sentences: Tensor, mask: Tensor) -> Tensor:

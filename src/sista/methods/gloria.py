@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sista.corpus.batch import Batch
-from sista.methods.method import Cutoff, Method, StepResult, pair_statistics
+from sista.methods.method import Cutoff, Method, StepResult, pair_statistics, shown_patches
 from sista.models.dual_encoder import DualEncoder
 from sista.objectives.instance_alignment import InstanceAlignment
 from sista.objectives.local_alignment import local_contrast
@@ -28,6 +28,7 @@ class GloriaSettings:
         word_temperature: of the softmax over words before it; 0 leaves that softmax out, as the paper's equation does.
         score_temperature: of the log-sum-exp over a report's words (released: 1 / temp2).
         chunk: reports that meet all films at a time; smaller needs less memory and changes nothing else. 0: all at once.
+        wrong_films: a control: the token term sees the patches of the pair before in the batch, by chance of another study.
     """
 
     global_weight: float = 1.0
@@ -37,6 +38,7 @@ class GloriaSettings:
     word_temperature: float = 0.1
     score_temperature: float = 0.2
     chunk: int = 4
+    wrong_films: bool = False
 
 
 class Gloria(Method):
@@ -69,7 +71,7 @@ class Gloria(Method):
             return StepResult(s.global_weight * instance, {"instance": instance}, log)
         token = local_contrast(
             e.words,
-            e.patches,
+            shown_patches(e.patches, s.wrong_films),
             batch.word_mask,
             s.temperature,
             s.attention_temperature,

@@ -52,6 +52,11 @@ class Method(nn.Module):
         raise NotImplementedError
 
 
+def shown_patches(patches: Tensor, wrong_films: bool) -> Tensor:
+    """The patches [B,P,D] that token terms see: the films' own, or (a control) those of the pair before, by chance of another study."""
+    return patches.roll(1, dims=0) if wrong_films else patches
+
+
 def pair_statistics(targets: Targets, batch: Batch, temperature: Tensor) -> dict[str, Tensor]:
     """What became of the off-diagonal pairs, how many of the removed ones have equal true findings, and the temperature.
 

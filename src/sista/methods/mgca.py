@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sista.corpus.batch import Batch
-from sista.methods.method import Cutoff, Method, StepResult, pair_statistics
+from sista.methods.method import Cutoff, Method, StepResult, pair_statistics, shown_patches
 from sista.models.dual_encoder import DualEncoder
 from sista.objectives.instance_alignment import InstanceAlignment
 from sista.objectives.prototypes import PrototypeAlignment
@@ -34,6 +34,7 @@ class MgcaSettings:
         epsilon: of Sinkhorn-Knopp.
         iterations: of Sinkhorn-Knopp.
         freeze_steps: batches for which the prototypes get no gradient; the release takes the first epoch.
+        wrong_films: a control: the token term sees the patches of the pair before in the batch, by chance of another study.
     """
 
     instance_weight: float = 1.0
@@ -48,6 +49,7 @@ class MgcaSettings:
     epsilon: float = 0.05
     iterations: int = 3
     freeze_steps: int = 0
+    wrong_films: bool = False
 
 
 class Mgca(Method):
@@ -105,7 +107,8 @@ class Mgca(Method):
         loss, terms = s.instance_weight * instance, {"instance": instance}
         log = pair_statistics(targets, batch, self.instance.temperature) if statistics else {}
         if s.token_weight:
-            words = (e.words, e.patches, batch.word_mask, batch.word_type, batch.word_weight)
+            patches = shown_patches(e.patches, s.wrong_films)
+            words = (e.words, patches, batch.word_mask, batch.word_type, batch.word_weight)
             both, looks = self.token(*words, diagnose=statistics, report_key=batch.report_key)
             terms["token"] = both / 2
             loss, log = loss + s.token_weight * terms["token"], {**log, **looks}

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from sista.corpus.batch import Batch
 from sista.errors import SistaError
-from sista.methods.method import Cutoff, Method, StepResult, pair_statistics
+from sista.methods.method import Cutoff, Method, StepResult, pair_statistics, shown_patches
 from sista.models.dual_encoder import DualEncoder
 from sista.models.image_encoder import ImageEncoder
 from sista.models.projection import Projection
@@ -157,14 +157,14 @@ class Sista(Method):
         s, terms = self.settings, {"instance": instance}
         loss = s.instance_weight * instance
         log = pair_statistics(targets, batch, self.instance.temperature) if statistics else {}
-        patches = e.patches.roll(1, dims=0) if s.wrong_films else e.patches
+        patches = shown_patches(e.patches, s.wrong_films)
         words = (e.words, patches, batch.word_mask, batch.word_type, batch.word_weight, batch.word_sentence)
         if s.token_weight:
             terms["token"], looks = self.token(*words, similarity, targets, generator, statistics, batch.report_type, batch.report_key)
             loss, log = loss + s.token_weight * terms["token"], {**log, **looks}
         if s.within_weight:
             if e.deepest is not None:
-                patches = e.deepest.roll(1, dims=0) if s.wrong_films else e.deepest
+                patches = shown_patches(e.deepest, s.wrong_films)
             looked_at = (e.words, patches.detach() if s.within_detached else patches)
             of_words, of_patches = (F.normalize(head(v).float(), dim=-1) for head, v in zip(self.within_heads, looked_at, strict=True))
             terms["within"] = self.within(of_words, of_patches, batch.word_mask, diagnose=False)[0] / 2

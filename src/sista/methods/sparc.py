@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sista.corpus.batch import Batch
-from sista.methods.method import Cutoff, Method, StepResult, pair_statistics
+from sista.methods.method import Cutoff, Method, StepResult, pair_statistics, shown_patches
 from sista.models.dual_encoder import DualEncoder
 from sista.objectives.instance_alignment import InstanceAlignment
 from sista.objectives.token_alignment import TokenAlignment
@@ -28,6 +28,7 @@ class SparcSettings:
         token_temperature: of the word logits; fixed.
         sigma: share of a word's range of scores below which a patch does not count; 0: the published 1/P.
         mask_repeats: equal words of a report are not each other's negatives; the paper has them as negatives.
+        wrong_films: a control: the token term sees the patches of the pair before in the batch, by chance of another study.
     """
 
     global_weight: float = 0.5
@@ -37,6 +38,7 @@ class SparcSettings:
     token_temperature: float = 0.1
     sigma: float = 0.0
     mask_repeats: bool = False
+    wrong_films: bool = False
 
 
 class Sparc(Method):
@@ -73,5 +75,6 @@ class Sparc(Method):
         log = pair_statistics(targets, batch, self.instance.temperature) if statistics else {}
         if s.token_weight == 0:
             return StepResult(s.global_weight * instance, {"instance": instance}, log)
-        token, looks = self.token(e.words, e.patches, batch.word_mask, batch.word_type, diagnose=statistics, report_key=batch.report_key)
+        patches = shown_patches(e.patches, s.wrong_films)
+        token, looks = self.token(e.words, patches, batch.word_mask, batch.word_type, diagnose=statistics, report_key=batch.report_key)
         return StepResult(s.global_weight * instance + s.token_weight * token, {"instance": instance, "token": token}, {**log, **looks})
