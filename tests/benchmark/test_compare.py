@@ -198,3 +198,12 @@ def test_what_only_one_run_has_is_named_whichever_comes_first(tmp_path):
         compare(a, c)
     with pytest.raises(SistaError, match=r"seed is -1"):
         compare(a, b, seed=-1)
+
+
+@pytest.mark.parametrize(("films", "tested"), [(14, False), (16, True)])
+def test_a_handful_of_subjects_is_no_test(tmp_path, films, tested):
+    """Five subjects, then six: with fewer, resampling says p = 0.001 of what chance does every other time."""
+    a, b = (write(tmp_path / name, noise, films=range(films)) for name, noise in (("a", 0.01), ("b", 3.0)))
+    found = compare(a, b, ["auroc/edema@0.1"], resamples=50)["metrics"]["auroc/edema@0.1"]
+    assert found["a"] > found["b"]
+    assert (found["difference"]["p"] is not None) == (found["difference"]["ci95"][0] is not None) == tested

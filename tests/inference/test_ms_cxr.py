@@ -126,3 +126,20 @@ def test_what_is_not_ms_cxr_is_refused(tmp_path, corpus):
     corpus.facts["crop_borders"] = True
     with pytest.raises(SistaError, match="built with --crop-borders"):
         corpus_regions(corpus, read_ms_cxr(release(tmp_path, ["q-1", "q-2"])[0]), corpus.rows("test"))
+
+
+@pytest.mark.parametrize("box", ["nan", "inf", "-3"])
+def test_a_box_that_makes_no_sense_is_refused(tmp_path, box):
+    file = release(tmp_path, ["aaa-1", "bbb-2"])[1]
+    file.write_text(file.read_text().replace(",600,", f",{box},"))
+    with pytest.raises(SistaError, match="film aaa-1 has a box of"):
+        read_ms_cxr(file)
+
+
+def test_a_file_of_another_form_is_refused(tmp_path):
+    file = release(tmp_path, ["aaa-1", "bbb-2"])[0]
+    file.write_text(file.read_text().replace('"label_text": ["Patchy opacities"]', '"label_text": []'))
+    with pytest.raises(SistaError, match="not MS-CXR"):
+        read_ms_cxr(file)
+    with pytest.raises(SistaError, match="not MS-CXR"):
+        read_ms_cxr(tmp_path)

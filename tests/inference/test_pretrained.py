@@ -151,3 +151,14 @@ def test_unreadable_films_are_named(model: PretrainedModel, tmp_path: Path, cont
     file.write_bytes(content)
     with pytest.raises(SistaError, match=r"broken\.png"):
         model.classify(file, ["edema"])
+
+
+def test_vectors_that_are_no_numbers_are_refused(run_path: Path, film: Path) -> None:
+    broken = sista.load(run_path, device="cpu", precision="fp32")
+    with torch.no_grad():
+        for parameter in broken.encoder.parameters():
+            parameter.fill_(float("nan"))
+    with pytest.raises(SistaError, match="vectors of films are not finite"):
+        broken.classify(film, ["edema"])
+    with pytest.raises(SistaError, match="vectors of texts are not finite"):
+        broken.encode_texts(["No edema."])

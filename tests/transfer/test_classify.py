@@ -311,3 +311,15 @@ def test_a_label_of_one_class_is_named_and_an_empty_validation_is_refused(run_pa
 def test_settings_that_nothing_would_use_are_refused(given, name, run_path, corpus_path):
     with pytest.raises(SistaError, match=f"--{name} would not be used with mode"):
         classify(str(run_path), corpus_path, **given)
+
+
+def test_a_label_of_which_training_saw_one_class_is_that_class_everywhere() -> None:
+    random = np.random.default_rng(0)
+    truth = (random.random((40, 3)) < 0.5).astype(float)
+    chosen = choose_operating(
+        np.column_stack([random.normal(size=40), np.zeros(40), np.zeros(40)]), truth, seen=np.array([np.nan, 0.0, 1.0])
+    )
+    decided = chosen.decisions(np.column_stack([random.normal(size=9), np.zeros(9), np.zeros(9)]))
+    assert (decided[:, 1:] == [0, 1]).all()
+    assert chosen.thresholds[1:].tolist() == [1.0, 0.0]
+    assert module._one_class(np.array([[0, 0, 1, np.nan], [1, 0, np.nan, np.nan]])).tolist()[1:] == [0.0, 1.0, 0.0]

@@ -298,3 +298,15 @@ def test_probabilities_are_scored_on_the_corpus_square(corpus_path: Path) -> Non
     images = film_view(corpus.films(films.rows[films.of("test")[:3]]), 48)
     probability = F.interpolate(segmenter(images).sigmoid(), (64, 64), mode="bilinear", align_corners=False)
     np.testing.assert_allclose(counts[:, 0, 0], (probability > 0.5).sum(dim=(1, 2, 3)), atol=2)
+
+
+def test_a_label_is_that_of_a_finding_whatever_its_capitals(corpus_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else films of which the label says that they show it, and nobody drew where, would count as free of it."""
+    corpus = Corpus.open(corpus_path)
+    names = [[name.title().replace(" ", "_") for name in of] * (row % 2) for row, of in enumerate(region_names(corpus))]
+    monkeypatch.setattr(segment_targets, "region_names", lambda corpus: names)
+    films = annotated(corpus, ["Pleural_Effusion"])
+    shown = corpus.labels()[:, corpus.label_names.index("pleural effusion")] == 1
+    drawn = np.array(["Pleural_Effusion" in of for of in names])
+    assert films.left_out == (shown & ~drawn).sum() > 0
+    assert not (shown[films.rows] & ~films.present[:, 0]).any()

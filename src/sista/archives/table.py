@@ -57,7 +57,8 @@ class Table:
         masks: finding -> the column that holds the path of its mask image, relative to `image_root`, white (above half of the largest value
             of its kind) on black; an empty cell: no mask was drawn.
         boxes: a table of boxes: image (as in this one), label, x, y, width, height in pixels of the film. What a film without a region
-            means is said by its label of the same name: 0 absent; otherwise nobody looked.
+            means is said by its label of the same name (capitals and underscores aside): 0 absent; otherwise nobody looked. Where the
+            table has no such label a film without a region counts as one without the finding.
     """
 
     name = "table"

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Resampled = dict[Any, Floats]  # what was resampled, and how -> its values [r]
+LEAST_SUBJECTS = 6  # with five, all of one sign, a sign test has p = 0.06, and a bootstrap would say 0.001
 
 
 def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "test", resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Compare two runs by their predictions: a minus b of each metric that both have, with a 95 % interval and a two-sided p.
 
     The p is of the bootstrap over subjects, paired: both runs are scored on the same resampled subjects. It does not know of training
-    seeds, and is not corrected for looking at several metrics.
+    seeds, and is not corrected for looking at several metrics. Of fewer than six subjects there is neither interval nor p.
 
     Args:
         a: a folder that a command wrote with --out.
@@ -114,7 +115,7 @@ def _paired(pairs: Sequence[Pair], subjects: NDArray[Any], resamples: int, seed:
     values = mean([pair.left for pair in pairs]) - mean([pair.right for pair in pairs])
     value = float(np.mean([pair.sides[0] for pair in pairs]) - np.mean([pair.sides[1] for pair in pairs]))
     kept = values[~np.isnan(values)]
-    if not len(kept):
+    if not len(kept) or len(np.unique(subjects)) < LEAST_SUBJECTS:
         return Difference(value, (float("nan"), float("nan")), len(values))
     tail = min(int((kept <= 0).sum()), int((kept >= 0).sum()))
     low, high = np.quantile(kept, [0.025, 0.975])

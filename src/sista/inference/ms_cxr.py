@@ -41,11 +41,12 @@ def read_ms_cxr(file: Path) -> dict[str, AnnotatedFilm]:
         rows = list(_from_csv(file) if file.suffix.lower() == ".csv" else _from_json(file))
     except FileNotFoundError as error:
         raise SistaError(f"no MS-CXR annotations at {file}: give MS_CXR_Local_Alignment_v*.json or .csv") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
         raise SistaError(f"{file} is not MS-CXR's .json or .csv ({type(error).__name__}: {error})") from error
     films: dict[str, AnnotatedFilm] = {}
     for dicom_id, width, height, region in rows:
-        if region.width <= 0 or region.height <= 0 or width <= 0 or height <= 0:
+        sides = (region.width, region.height, width, height)
+        if min(sides) <= 0 or not np.isfinite((region.x, region.y, *sides)).all():
             raise SistaError(f"{file}: film {dicom_id} has a box of {region.width:g} x {region.height:g} on {width:g} x {height:g} pixels")
         there = films.get(dicom_id)
         films[dicom_id] = AnnotatedFilm(width, height, ((*there.regions, region) if there else (region,)))

@@ -157,7 +157,9 @@ class PretrainedModel:
 
     def encode_films(self, films: Iterable[Tensor], batch: int = 128) -> FilmVectors:
         """Pooled features and unit vectors of prepared films [1,s,s]."""
-        return encode_films(self.encoder, map(torch.stack, _chunks(films, batch)), self.precision)
+        found = encode_films(self.encoder, map(torch.stack, _chunks(films, batch)), self.precision)
+        _require_finite("films", found.pooled, found.image)
+        return found
 
     def encode_texts(self, texts: Sequence[str], batch: int = 256) -> np.ndarray:
         """Unit vectors [N,D] of texts. Texts of like length are encoded together, so that padding is not computed."""
@@ -165,6 +167,7 @@ class PretrainedModel:
         order = np.argsort([len(text) for text in texts], kind="stable")
         batches = (self._tokens([texts[i] for i in order[start : start + batch]]) for start in range(0, len(texts), batch))
         vectors = encode_texts(self.encoder, ((t["pieces"], t["piece_mask"]) for t in batches), self.precision)
+        _require_finite("texts", vectors)
         result = np.empty_like(vectors)
         result[order] = vectors
         return result
@@ -185,6 +188,12 @@ class PretrainedModel:
     def __repr__(self) -> str:
         image, text = self.encoder.image.name, self.encoder.text.name
         return f"PretrainedModel({self.card.get('method')}, {image} + {text}, {self.image_size} px, {self.card.get('steps')} steps)"
+
+
+def _require_finite(what: str, *vectors: np.ndarray) -> None:
+    """SistaError for vectors of which some are no numbers: weights of a run that went astray, or a precision that overflows."""
+    if not all(np.isfinite(held).all() for held in vectors):
+        raise SistaError(f"the model's vectors of {what} are not finite; look at its weights, or give --precision fp32")
 
 
 def load(path: str | Path, device: str = "auto", precision: Precision = "auto") -> PretrainedModel:

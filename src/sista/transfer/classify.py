@@ -122,17 +122,19 @@ def classify(
     kept = np.concatenate([valid, test])
     for share, count in zip(shares, draws, strict=True):
         try:
-            logits, fitted = list[Floats](), list[dict[str, Any]]()
+            logits, fitted, seen = list[Floats](), list[dict[str, Any]](), list[Floats]()
             for draw in range(count):
                 used = learnt[share_rows(films.subjects[learnt], films.truth[learnt], share, draw, seed).rows]
                 score, history = train(used, draw)
                 logits.append(score(kept))
-                fitted.append({"films": len(used), "constant": _constant(films, used), **history})
+                seen.append(_one_class(films.truth[used]))
+                constant = [name for name, one in zip(films.names, seen[-1], strict=True) if not np.isnan(one)]
+                fitted.append({"films": len(used), "constant": constant, **history})
         except SistaError as error:
             refused[share_name(share)] = str(error)
             continue
         parts = [one[: len(valid)] for one in logits], films.truth[valid], [one[len(valid) :] for one in logits], films.truth[test]
-        figures = share_figures(*parts, films.names, films.subjects[test], multi_class, sensitivity, resamples)
+        figures = share_figures(*parts, films.names, films.subjects[test], multi_class, sensitivity, resamples, seen)
         per_share[share_name(share)] = {**figures, "draws": fitted}
         scored += [(share, draw, one) for draw, one in enumerate(logits)]
     if not per_share:
@@ -249,10 +251,10 @@ def _metrics(share: str, figures: dict[str, Any]) -> dict[str, Any]:
     return {**macro, **{f"auroc/{label}@{share}": one["auroc"] for label, one in figures["per_label"].items()}}
 
 
-def _constant(films: Labelled, used: NDArray[np.intp]) -> list[str]:
-    """Labels of one class among the training films: nothing is learnt of them."""
-    truth = films.truth[used]
-    return [name for k, name in enumerate(films.names) if not ((truth[:, k] == 1).any() and (truth[:, k] == 0).any())]
+def _one_class(truth: Floats) -> Floats:
+    """Of each label [n,k] the class of all training films, of which nothing is learnt; NaN where they have both. Unknown ones are 0."""
+    present, absent = (truth == 1).any(axis=0), (truth == 0).any(axis=0)
+    return np.where(present & absent, np.nan, present.astype(np.float64))
 
 
 def _softmax(loss: str, multi_class: bool) -> bool:

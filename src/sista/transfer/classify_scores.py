@@ -22,6 +22,7 @@ class Operating:
     """What validation films chose: the temperature, and for each label the probability (after it) from which it is called present.
 
     A threshold is NaN where validation has not both classes; more than 0.5 decides then. Of one class among many the likeliest is called.
+    A label of which training saw one class is that class on every film: its threshold is 1 or 0.
     """
 
     temperature: float
@@ -40,13 +41,19 @@ class Operating:
         return np.where(np.isnan(self.thresholds), probability > 0.5, probability >= self.thresholds).astype(np.float64)
 
 
-def choose_operating(logits: Floats, truth: Floats, one_of_many: bool = False, sensitivity: float | None = None) -> Operating:
-    """Temperature and thresholds from validation films: logits, truth [n,k]. Thresholds maximise F1, or find `sensitivity` of positives."""
+def choose_operating(
+    logits: Floats, truth: Floats, one_of_many: bool = False, sensitivity: float | None = None, seen: Floats | None = None
+) -> Operating:
+    """Temperature and thresholds from validation films: logits, truth [n,k]. Thresholds maximise F1, or find `sensitivity` of positives.
+
+    seen [k]: the one class that training saw of a label, 0 or 1, NaN where it saw both.
+    """
     temperature = fit_temperature(logits, truth, one_of_many)
     probability = probabilities(logits, temperature, one_of_many)
     columns = [(probability[:, k], truth[:, k]) for k in range(truth.shape[1])]
     found = [f1_threshold(*one) if sensitivity is None else sensitivity_threshold(*one, sensitivity) for one in columns]
-    return Operating(temperature, np.array(found), one_of_many)
+    thresholds = np.array(found) if seen is None else np.where(np.isnan(seen), found, 1 - seen)
+    return Operating(temperature, thresholds, one_of_many)
 
 
 def share_figures(
@@ -59,9 +66,17 @@ def share_figures(
     one_of_many: bool = False,
     sensitivity: float | None = None,
     resamples: int = 1000,
+    seen: Sequence[Floats] | None = None,
 ) -> dict[str, Any]:
-    """JSON-able figures of the draws of one share: means over draws with intervals over test subjects, and what each draw chose."""
-    chosen = [choose_operating(logits, valid_truth, one_of_many, sensitivity) for logits in valid_logits]
+    """JSON-able figures of the draws of one share: means over draws with intervals over test subjects, and what each draw chose.
+
+    seen: of each draw, as `choose_operating` takes it.
+    """
+    of_draws = [None] * len(valid_logits) if seen is None else seen
+    chosen = [
+        choose_operating(logits, valid_truth, one_of_many, sensitivity, classes)
+        for logits, classes in zip(valid_logits, of_draws, strict=True)
+    ]
     scores = np.stack(test_logits)
     if one_of_many:  # softmax compares classes within a film, AUROC films within a class
         scores = np.stack([probabilities(logits, 1.0, True) for logits in test_logits])

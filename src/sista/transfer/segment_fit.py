@@ -29,7 +29,7 @@ class FitSettings:
         learning_rate: of the head at its peak.
         encoder_rate: of a tuned encoder, as a share of `learning_rate`.
         weight_decay: of AdamW.
-        patience: validations without a new best after which training stops.
+        patience: validations without a new best after which training stops, counted from the first score above 0.
         schedule: cosine, with a short linear warm-up; or constant, as the protocol.
         least_steps: steps between validations, at least; small shares have epochs of a few steps.
         clip: largest norm of the gradient.
@@ -77,6 +77,8 @@ def fit(
     read(positions [b], step) makes a batch, in a thread ahead of the step; loss_of its loss; score_of the validation score (larger is
     better). Order and weights depend on `seed` alone. Raises SistaError when a loss is not finite, and for settings that train nothing.
     """
+    if not 0 <= settings.encoder_rate < math.inf or settings.min_steps < 0:
+        raise SistaError(f"fit: encoder_rate {settings.encoder_rate:g}, min_steps {settings.min_steps}; expected 0 or more of each")
     if min(settings.epochs, settings.batch_size, settings.patience, settings.least_steps) < 1 or not len(positions):
         of = f"epochs {settings.epochs}, batch_size {settings.batch_size}, patience {settings.patience}, least_steps {settings.least_steps}"
         raise SistaError(f"fit: {of}, {len(positions)} films; expected 1 or more of each")
@@ -101,7 +103,8 @@ def fit(
             score = score_of()
             model.train()
             history.losses.append(float(np.mean(running)))
-            if not history.scores or score > max(history.scores):
+            least = max(history.scores, default=0.0)
+            if score > least or least <= 0:  # as long as nothing is found the latest weights are kept, and patience does not wear out
                 best, waited, history.best_step = _weights(model), 0, step
             else:
                 waited += 1

@@ -61,10 +61,10 @@ def annotated(corpus: Corpus, findings: Sequence[str] | None = None) -> Annotate
         if name not in known:
             raise SistaError(f"corpus {corpus.path} has no region of {name!r}: {nearest(name, known)}")
     present = np.array([[name in row for name in chosen] for row in names], dtype=bool)
-    absent = np.ones_like(present)
+    absent, labels = np.ones_like(present), [_plain(label) for label in corpus.label_names]
     for column, name in enumerate(chosen):
-        if name in corpus.label_names:
-            absent[:, column] = corpus.labels()[:, corpus.label_names.index(name)] == 0
+        if _plain(name) in labels:
+            absent[:, column] = corpus.labels()[:, labels.index(_plain(name))] == 0
     rows = np.flatnonzero((present | absent).all(axis=1))
     result = Annotated(
         findings=chosen,
@@ -100,6 +100,11 @@ def region_masks(corpus: Corpus, rows: np.ndarray, findings: Sequence[str]) -> T
                 right, bottom = max(left + 1, round(region.x + region.width)), max(top + 1, round(region.y + region.height))
                 target[top:bottom, left:right] = True
     return masks
+
+
+def _plain(name: str) -> str:
+    """Of a finding or label: "Pleural_Effusion" is "pleural effusion"."""
+    return " ".join(name.lower().replace("_", " ").split())
 
 
 def pixel_shares(corpus: Corpus, rows: np.ndarray, findings: Sequence[str], batch: int = 32) -> Tensor:

@@ -133,3 +133,18 @@ def test_a_built_corpus_counts_by_what_is_in_it(tmp_path: Path) -> None:
         grid = read_grid(write(tmp_path, corpora={"main": {"path": str(tmp_path / "corpus")}}))
         names.append({job.folder.name for job in jobs_of(grid, tmp_path / "out")})
     assert not names[0] & names[1]
+
+
+def test_a_corpus_is_another_where_what_its_lists_say_changes(tmp_path: Path) -> None:
+    """Not where they lie alone: a finished corpus of the old split would be taken for that of the new."""
+    lists = tmp_path / "lists"
+    lists.mkdir()
+
+    def names() -> dict[str, str]:
+        corpora = {"main": {**TINY["corpora"]["main"], "lists": str(lists)}}
+        return {job.verb: job.name for job in jobs_of(read_grid(write(tmp_path, corpora=corpora, seeds=[0])), tmp_path / "out")}
+
+    (lists / "train.txt").write_text("phantom-5-000000\n")
+    before = names()
+    (lists / "train.txt").write_text("phantom-5-000001\n")
+    assert all(name != before[verb] for verb, name in names().items())

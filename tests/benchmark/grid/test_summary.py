@@ -94,7 +94,7 @@ def test_a_grid_on_valid_is_tested_on_valid_and_controls_are_not_ranked(tmp_path
     tasks = {"zero": {"task": "zeroshot", "data": "main", "split": "valid"}, "controls": {"data": "main"}}
     pretrain = {**TINY["pretrain"], "optimizer": {"epochs": 0.5, "batch_size": 8}}
     methods = {"untrained": {"method": "clip", "optimizer": {"epochs": 0}}, "sista": {}}
-    corpora = {"main": {**TINY["corpora"]["main"], "fractions": [0.6, 0.1, 0.3]}}
+    corpora = {"main": {**TINY["corpora"]["main"], "fractions": [0.5, 0.2, 0.3]}}
     benchmark(write(tmp_path, tasks=tasks, pretrain=pretrain, methods=methods, corpora=corpora, seeds=[0]), tmp_path / "out", threads=1)
     table = pd.read_csv(tmp_path / "out" / "table.csv")
     zero, other = table[table.task == "zero"], table[table.task == "controls"]

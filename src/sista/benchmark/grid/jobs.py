@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from sista import __version__
+from sista.archives.listed import Listed
 from sista.benchmark.grid.calls import function_of, prepare
 from sista.benchmark.grid.merge import merged
 from sista.benchmark.grid.settings import Grid
@@ -133,10 +134,12 @@ def _corpus(name: str, spec: Mapping[str, Any], out: Path) -> Job | Corpus:
         return Corpus.open(Path(spec["path"]))
     folder = out / "corpora" / name
     try:
-        archive = prepare("build", {**spec, "out": str(folder)}).args[0]
+        call = prepare("build", {**spec, "out": str(folder)})
+        archive, lists = call.args[0], call.keywords.get("lists")
+        held = (archive if lists is None else Listed(archive, lists)).describe()
     except SistaError as error:
         raise SistaError(f"corpus {name!r}: {error}") from error
-    return _job("build", folder, dict(spec), ("", "", "", -1), archive.describe())
+    return _job("build", folder, dict(spec), ("", "", "", -1), held)
 
 
 def _run(
