@@ -103,8 +103,8 @@ def fit(
             score = score_of()
             model.train()
             history.losses.append(float(np.mean(running)))
-            least = max(history.scores, default=0.0)
-            if score > least or least <= 0:  # as long as nothing is found the latest weights are kept, and patience does not wear out
+            highest = max(history.scores, default=0.0)
+            if score > highest or highest <= 0:  # as long as nothing is found the latest weights are kept, and patience does not wear out
                 best, waited, history.best_step = _weights(model), 0, step
             else:
                 waited += 1
