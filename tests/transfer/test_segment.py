@@ -310,3 +310,12 @@ def test_a_label_is_that_of_a_finding_whatever_its_capitals(corpus_path: Path, m
     drawn = np.array(["Pleural_Effusion" in of for of in names])
     assert films.left_out == (shown & ~drawn).sum() > 0
     assert not (shown[films.rows] & ~films.present[:, 0]).any()
+
+
+def test_of_labels_that_are_spelled_alike_the_exact_one_counts(corpus_path: Path) -> None:
+    corpus = Corpus.open(corpus_path)
+    before = annotated(corpus, ["mass"])
+    names = tuple("Mass" if name == "consolidation" else name for name in corpus.label_names)
+    assert names.index("Mass") < names.index("mass")
+    corpus.label_names = names
+    np.testing.assert_array_equal(annotated(corpus, ["mass"]).rows, before.rows)

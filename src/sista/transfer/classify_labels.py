@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError, nearest
 from sista.protocols.tasks import CHEXPERT_UNCERTAIN
+from sista.transfer.names import plain_name
 
 Floats = NDArray[np.float64]
 UNCERTAIN = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
@@ -88,8 +89,8 @@ def _uncertain(name: str, policy: str) -> float:
         return UNCERTAIN[policy]
     if policy != "chexpert":
         raise SistaError(f"uncertain is {policy!r}; choose unknown, positive, negative or chexpert")
-    known = {finding.lower().replace("_", " "): float(value) for finding, value in CHEXPERT_UNCERTAIN.items()}
-    key = name.lower().replace("_", " ")
+    known = {plain_name(finding): float(value) for finding, value in CHEXPERT_UNCERTAIN.items()}
+    key = plain_name(name)
     if key not in known:
         raise SistaError(
             f"the chexpert policy says nothing of {name!r}; it knows {', '.join(CHEXPERT_UNCERTAIN)}: choose those with --labels"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError, nearest
+from sista.transfer.names import plain_name
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,12 @@ def annotated(corpus: Corpus, findings: Sequence[str] | None = None) -> Annotate
         if name not in known:
             raise SistaError(f"corpus {corpus.path} has no region of {name!r}: {nearest(name, known)}")
     present = np.array([[name in row for name in chosen] for row in names], dtype=bool)
-    absent, labels = np.ones_like(present), [_plain(label) for label in corpus.label_names]
+    absent, plain = np.ones_like(present), [plain_name(label) for label in corpus.label_names]
     for column, name in enumerate(chosen):
-        if _plain(name) in labels:
-            absent[:, column] = corpus.labels()[:, labels.index(_plain(name))] == 0
+        if plain_name(name) in plain:  # where several are spelled alike, the label of exactly this name if there is one
+            exact = name in corpus.label_names
+            label = corpus.label_names.index(name) if exact else plain.index(plain_name(name))
+            absent[:, column] = corpus.labels()[:, label] == 0
     rows = np.flatnonzero((present | absent).all(axis=1))
     result = Annotated(
         findings=chosen,
@@ -100,11 +103,6 @@ def region_masks(corpus: Corpus, rows: np.ndarray, findings: Sequence[str]) -> T
                 right, bottom = max(left + 1, round(region.x + region.width)), max(top + 1, round(region.y + region.height))
                 target[top:bottom, left:right] = True
     return masks
-
-
-def _plain(name: str) -> str:
-    """Of a finding or label: "Pleural_Effusion" is "pleural effusion"."""
-    return " ".join(name.lower().replace("_", " ").split())
 
 
 def pixel_shares(corpus: Corpus, rows: np.ndarray, findings: Sequence[str], batch: int = 32) -> Tensor:
