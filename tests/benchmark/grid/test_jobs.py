@@ -125,6 +125,30 @@ def test_a_file_of_prompts_counts_by_what_is_in_it_and_workers_do_not_count(tmp_
     assert names()[1] != before[1]
 
 
+def test_tokenizers_encoders_and_starts_in_files_count_by_what_these_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("bert", "timm", "earlier/model", "compact"):
+        (tmp_path / folder).mkdir(parents=True)
+    files = ["vocab.txt", "bert/config.json", "bert/model.safetensors", "timm/config.json", "earlier/model/model.safetensors"]
+    for file in [*files, "compact/config.json", "earlier/log.csv"]:
+        (tmp_path / file).write_text("before")
+    corpora = {"main": {**TINY["corpora"]["main"], "tokenizer": "vocab.txt"}}
+    of_files = {"text_encoder": "bert", "image_encoder": "local-dir:timm", "start": "earlier"}
+    encoders = {"files": {"model": of_files}, "own": {"model": {"text_encoder": "compact"}}}
+    grid = read_grid(write(tmp_path, corpora=corpora, encoders=encoders, methods={"clip": {}}, seeds=[0]))
+
+    def changed(file: str) -> set[tuple[str, str]]:
+        """(command, encoder) of the jobs that are others since `file` holds something else."""
+        before = {(job.verb, job.key[1]): job.name for job in jobs_of(grid, tmp_path / "out")}
+        (tmp_path / file).write_text("afterwards")
+        return {(job.verb, job.key[1]) for job in jobs_of(grid, tmp_path / "out") if before[job.verb, job.key[1]] != job.name}
+
+    of_run = {(verb, "files") for verb in ("pretrain", "probe", "zeroshot")}
+    assert changed("vocab.txt") == {("build", "")} | of_run | {(verb, "own") for verb, _ in of_run}
+    assert all(changed(file) == of_run for file in files[1:])
+    assert not changed("compact/config.json") | changed("earlier/log.csv")  # a folder of a built-in encoder's name; not read by training
+
+
 def test_a_built_corpus_counts_by_what_is_in_it(tmp_path: Path) -> None:
     names = []
     for seed in (1, 2):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import json
 import re
@@ -17,6 +16,7 @@ import yaml
 
 from sista import __version__
 from sista.archives.listed import Listed
+from sista.benchmark.grid import content
 from sista.benchmark.grid.calls import function_of, prepare
 from sista.benchmark.grid.merge import merged
 from sista.benchmark.grid.settings import Grid
@@ -25,7 +25,6 @@ from sista.corpus.disk import read_json, write_bytes
 from sista.errors import SistaError
 
 DONE = {"build": "corpus.json", "pretrain": "summary.json"}  # the file that is written last; of all others result.json
-FILES = ("prompts", "regions")  # arguments of tasks that count by what the file holds
 WITHOUT_EFFECT = ("workers",)  # on the bytes of a result
 REVISIONS = {  # commands that no longer answer as published tables have it
     "ground": 2,  # maps are drawn where patches look
@@ -139,7 +138,8 @@ def _corpus(name: str, spec: Mapping[str, Any], out: Path) -> Job | Corpus:
         held = (archive if lists is None else Listed(archive, lists)).describe()
     except SistaError as error:
         raise SistaError(f"corpus {name!r}: {error}") from error
-    return _job("build", folder, dict(spec), ("", "", "", -1), held)
+    tokenizer = content.of_build(spec)
+    return _job("build", folder, dict(spec), ("", "", "", -1), held if tokenizer is None else {"archive": held, "tokenizer": tokenizer})
 
 
 def _run(
@@ -149,18 +149,7 @@ def _run(
     arguments = merged(merged({"method": method, **grid.pretrain}, of_encoder or {}), of_method)
     arguments["data"] = corpora[arguments["data"]]
     arguments["run"] = {**arguments.get("run", {}), "seed": seed, "progress": False}
-    return _job("pretrain", out / "runs" / _named(encoder, method, seed), arguments, ("", *key), _own_source(arguments["method"]))
-
-
-def _own_source(method: str) -> str | None:
-    """The hash of the module of a user's own method, `module:Class`: where it changes, so do the runs. None for one of sista's."""
-    module, colon, _ = method.partition(":")
-    try:
-        found = importlib.util.find_spec(module) if colon else None
-    except (ImportError, ValueError):
-        return None  # said with a reason before anything runs
-    source = Path(found.origin) if found and found.origin else None
-    return _digest_of(source) if source else None
+    return _job("pretrain", out / "runs" / _named(encoder, method, seed), arguments, ("", *key), content.of_run(arguments))
 
 
 def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, name: str, seed: int) -> Job:
@@ -171,27 +160,23 @@ def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, 
     if "seed" in inspect.signature(function_of(verb)).parameters:
         arguments.setdefault("seed", seed)
     _, encoder, method, _ = run.key
-    files = {key: _digest_of(Path(arguments[key])) for key in FILES if isinstance(arguments.get(key), str)} or None
-    return _job(verb, out / "tasks" / _named(name, encoder, method, seed), arguments, (name, encoder, method, seed), files)
-
-
-def _digest_of(file: Path) -> str | None:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    where = out / "tasks" / _named(name, encoder, method, seed)
+    return _job(verb, where, arguments, (name, encoder, method, seed), content.of_task(arguments))
 
 
 def _named(*parts: Any) -> str:
     return re.sub(r"[^\w.+-]+", "_", "-".join(map(str, parts)))
 
 
-def _job(verb: str, folder: Path, arguments: dict[str, Any], key: tuple[str, str, str, int], content: Any = None) -> Job:
-    """Jobs and corpora among the arguments become their folders, and their hashes, like `content`, go into this one's."""
+def _job(verb: str, folder: Path, arguments: dict[str, Any], key: tuple[str, str, str, int], held: Any = None) -> Job:
+    """Jobs and corpora among the arguments become their folders, and their hashes, like `held`, go into this one's."""
     stated = {name: _identity(value) for name, value in arguments.items() if name not in WITHOUT_EFFECT}
     command = f"{verb} {REVISIONS[verb]}" if verb in REVISIONS else verb
-    digest = hashlib.sha256(json.dumps([__version__, command, stated, content], sort_keys=True, default=str).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([__version__, command, stated, held], sort_keys=True, default=str).encode()).hexdigest()
     where = folder.with_name(f"{folder.name}-{digest[:10]}")
-    held = {name: _plain(value) for name, value in arguments.items()}
+    plain = {name: _plain(value) for name, value in arguments.items()}
     needs = tuple(value.folder for value in arguments.values() if isinstance(value, Job))
-    return Job(verb, where, {**held, "out": str(where)}, needs, digest, key)
+    return Job(verb, where, {**plain, "out": str(where)}, needs, digest, key)
 
 
 def _identity(value: Any) -> Any:
