@@ -1,9 +1,11 @@
 """Miniatures of COVIDx releases."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from sista.archives.build import build
 from sista.archives.covidx import Covidx
 from sista.errors import SistaError
 from tests.archives.miniature import film, refusals, same_after_pickling, text
@@ -21,7 +23,7 @@ TRAIN = """1 a.png pneumonia cohen
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
     text(tmp_path / "train_COVIDx9A.txt", TRAIN)
-    text(tmp_path / "test_COVIDx9A.txt", "9 t.png COVID-19 ricord\n")
+    text(tmp_path / "test_COVIDx9A.txt", "9 t.png COVID-19 rsna\n")
     for name in ("train/a.png", "train/b (1).png", "train/c.png", "train/late.png", "test/t.png"):
         film(tmp_path / name)
     return tmp_path
@@ -32,7 +34,7 @@ def test_three_classes(release: Path) -> None:
     assert archive.label_names == ("COVID-19", "Pneumonia", "Normal")
     assert archive[0].labels == {"COVID-19": 0.0, "Pneumonia": 1.0, "Normal": 0.0}
     assert archive[1].films[0].source == release / "train" / "b (1).png"
-    assert (archive[2].labels["COVID-19"], archive[2].split, archive[2].subject_id) == (1.0, "train", "3")
+    assert (archive[2].labels["COVID-19"], archive[2].split, archive[2].subject_id) == (1.0, "train", "ricord/3")
     assert (archive[5].study_id, archive[5].split) == ("test/t.png", "test")
 
 
@@ -45,7 +47,7 @@ def test_counts_and_refusals(release: Path) -> None:
     assert counts["left_out"] == {"duplicate file": 1, "patient of a later list": 1}
     assert (counts["studies"], counts["subjects"]) == (5, 5)
     reasons = refusals(archive)
-    assert reasons[3] == "patient of a later list: 9 (late.png of train)"
+    assert reasons[3] == "patient of a later list: rsna/9 (late.png of train)"
     assert reasons[4] == f"no such file: {release / 'train' / 'missing.png'}"
     same_after_pickling(archive)
 
@@ -82,3 +84,35 @@ def test_a_line_that_is_none_and_a_choice_of_lists(release: Path) -> None:
     with pytest.raises(SistaError, match=r"train_COVIDx8A\.txt, line 2"):
         Covidx(release, train_list=release / "train_COVIDx8A.txt")
     assert len(Covidx(release, train_list=release / "train_COVIDx9A.txt")) == 6
+
+
+def test_the_patient_of_a_film_of_rsna_is_that_of_the_nih_where_the_mapping_lies_there(release: Path) -> None:
+    """Its lines have an image for a patient: two of one patient, in train and in test, would be no leak."""
+    text(release / "train_COVIDx9A.txt", "aa-1 a.png pneumonia rsna\n5 c.png COVID-19 cohen\n")
+    text(release / "test_COVIDx9A.txt", "bb-2 t.png normal RSNA\n")
+    without = Covidx(release)
+    assert without.counts()["left_out"]["patient of a later list"] == 0
+    assert without.notes[0].startswith("2 film(s) of RSNA's count as patients of their own")
+    mapping = [{"subset_img_id": "aa-1", "img_id": "00000061_000.png"}, {"subset_img_id": "bb-2", "img_id": "00000061_004.png"}]
+    text(release / "pneumonia-challenge-dataset-mappings_2018.json", json.dumps(mapping))
+    archive = Covidx(release)
+    assert archive.notes == ()
+    assert refusals(archive)[0] == "patient of a later list: nih_00000061 (a.png of train)"
+    assert [archive[n].subject_id for n in (1, 2)] == ["cohen/5", "nih_00000061"]
+
+
+def test_one_id_of_two_sources_is_two_patients_and_of_lists_without_sources_one(tmp_path: Path) -> None:
+    text(tmp_path / "train.txt", "1 a.png positive cohen\n1 b.png negative sirm\n")
+    text(tmp_path / "test.txt", "1 t.png positive ricord\n")
+    assert Covidx(tmp_path).counts()["left_out"]["patient of a later list"] == 0
+    text(tmp_path / "test.txt", "1 t.png positive\n")
+    assert Covidx(tmp_path).counts()["left_out"]["patient of a later list"] == 2
+
+
+def test_parts_that_number_their_files_alike_keep_all_their_films(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        text(tmp_path / f"{part}.txt", "".join(f"{part}{n} {n}.png {'positive' if n % 2 else 'negative'} cohen\n" for n in range(4)))
+        for n in range(4):
+            film(tmp_path / part / f"{n}.png", width=16 + n)
+    facts = build(Covidx(tmp_path / "train.txt"), tmp_path / "corpus", size=32, progress=False)
+    assert (facts["splits"], facts["left_out"]) == ({"train": 4, "valid": 0, "test": 4}, 0)

@@ -86,6 +86,16 @@ def test_films_alone(root: Path) -> None:
     assert [archive[i].report for i in range(len(archive))] == [""] * 5
 
 
+def test_films_that_all_lie_in_one_folder_are_told_to_be_of_one_subject(root: Path, tmp_path: Path) -> None:
+    assert not [note for note in Folder(root).notes if "one subject" in note]
+    flat = tmp_path / "flat" / "images"
+    flat.mkdir(parents=True)
+    for name in "ab":
+        Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(flat / f"{name}.png")
+    assert Folder(flat.parent).notes[1].startswith("all 2 films are below images, and so of one subject")
+    assert len(Folder(flat.parent, "film").notes) == 1
+
+
 def test_mistakes(root: Path, tmp_path: Path) -> None:
     with pytest.raises(SistaError, match="no such folder"):
         Folder(tmp_path / "nowhere")

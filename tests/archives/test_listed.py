@@ -1,5 +1,6 @@
 """An archive split by id lists: a published protocol's on a miniature of its release, and lists of one's own."""
 
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -15,10 +16,12 @@ from sista.archives.phantom import Phantom
 from sista.archives.rsna import Rsna
 from sista.archives.table import Table
 from sista.cli import main
+from sista.corpus.build import build_corpus
 from sista.corpus.corpus import Corpus
-from sista.corpus.study import StudyRefused
+from sista.corpus.study import NotAsked
 from sista.errors import SistaError
 from sista.protocols.explain import protocol
+from sista.transfer.protocol import protocol_facts
 from tests.archives.miniature import DATA, film
 from tests.protocols.synthetic import rsna
 
@@ -120,8 +123,8 @@ def test_what_would_leak_is_refused(table: Path, tmp_path: Path) -> None:
     apart = Listed(open_table(table), lists(tmp_path / "apart", train="train/0.png", valid="train/1.png", test="train/2.png"))
     with pytest.raises(SistaError, match="films of study a stand in train and valid"):
         apart[0]
-    assert [film.film_id for film in apart[1].films] == ["train/2.png"]
-    with pytest.raises(StudyRefused, match="in none of the lists: c"):
+    assert [(film.film_id, film.not_asked) for film in apart[1].films] == [("train/2.png", ""), ("train/3.png", "in none of the lists")]
+    with pytest.raises(NotAsked, match="in none of the lists: c"):
         apart[2]
 
 
@@ -136,3 +139,29 @@ def test_what_is_no_folder_of_lists_is_told(table: Path, tmp_path: Path) -> None
     (folder / "valid.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SistaError, match="cannot be read as a list of ids"):
         Listed(open_table(table), folder)
+
+
+def test_a_film_in_no_list_is_named_and_stops_no_build_that_refuses_the_unusable(table: Path, tmp_path: Path) -> None:
+    """Of study a one film of two is listed, of study c none: nothing is wrong with them, nobody asked for them."""
+    listed = Listed(open_table(table), lists(tmp_path / "lists", train="train/0.png train/2.png train/3.png", test="test/5.png"))
+    facts = build_corpus(listed, tmp_path / "corpus", size=32, on_error="refuse", progress=False)
+    assert facts["reasons"] == {"in none of the lists": 2}
+    assert [line.split(",")[:2] for line in (tmp_path / "corpus" / "left_out.csv").read_text().splitlines()[1:]] == [
+        ["a", "train/1.png"],
+        ["study number 2", ""],
+    ]
+    (table.parent / "test/5.png").write_bytes(b"")
+    with pytest.raises(SistaError, match=r"^study d: .*5\.png.*Mend it"):
+        build_corpus(listed, tmp_path / "again", size=32, on_error="refuse", progress=False)
+
+
+def test_a_corpus_says_by_whose_lists_it_was_built(table: Path, tmp_path: Path) -> None:
+    folder = lists(tmp_path / "lists", train="train/0.png train/2.png", test="test/4.png")
+    (folder / "protocol.json").write_text('{"protocol": "mgca-rsna-reported"}')
+    build_corpus(Listed(open_table(table), folder), tmp_path / "corpus", size=32, progress=False)
+    corpus = Corpus.open(tmp_path / "corpus")
+    facts = protocol_facts("mgca-rsna-reported", {"train": 2}, corpus)["beside"]["lists"]
+    assert facts["of"] == "mgca-rsna-reported"
+    assert facts["train"] == hashlib.sha256((folder / "train.txt").read_bytes()).hexdigest()
+    with pytest.raises(SistaError, match="was built by the lists of mgca-rsna-reported; name that protocol"):
+        protocol_facts("mgca-rsna-classify", {"train": 2}, corpus)

@@ -59,7 +59,7 @@ def release(tmp_path: Path) -> Path:
     text(tmp_path / "train_val_list.txt", "00000001_000.png\n00000001_001.png\n00000004_000.png\n")
     text(tmp_path / "test_list.txt", "00000002_000.png")
     for path in ("images_001/images/00000001_000.png", "images_001/images/00000001_001.png", "images_012/00000002_000.png"):
-        film(tmp_path / path)
+        film(tmp_path / path, 16, 16)
     return tmp_path
 
 
@@ -109,6 +109,8 @@ def test_boxes_fit_smaller_copies_of_the_films(release: Path) -> None:
 
 
 def test_valid_is_drawn_by_patient(release: Path) -> None:
+    with pytest.raises(SistaError, match="valid_fraction is 7"):
+        Nih(release, valid_fraction=7)
     assert {Nih(release, valid_fraction=1.0)[index].split for index in (0, 1)} == {"valid"}
 
 

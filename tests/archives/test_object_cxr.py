@@ -42,7 +42,9 @@ def test_boxes_and_masks_are_exact(release: Path) -> None:
 def test_another_table_is_not_ignored(release: Path) -> None:
     with pytest.raises(SistaError, match=r"labels\.csv: would not be read; give its folder, where train\.csv and dev\.csv and test\.csv"):
         ObjectCxr(text(release / "labels.csv", "image_name,annotation\n1.jpg,\n"))
-    assert len(ObjectCxr(release / "train.csv")) == len(ObjectCxr(release))
+    by_table = ObjectCxr(release / "train.csv")
+    assert [by_table[n].films[0].film_id for n in (0, 5)] == ["train/1.jpg", "dev/1.jpg"]
+    assert len(by_table) == len(ObjectCxr(release))
 
 
 def test_splits_counts_and_refusals(release: Path) -> None:

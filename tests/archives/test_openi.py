@@ -117,6 +117,14 @@ def test_labels_follow_the_first_part_of_the_manual_terms() -> None:
     assert labels_of([]) == labels_of(["No Indexing"]) == {}
 
 
+def test_hidden_twins_of_a_mac_are_no_reports(folder: Path) -> None:
+    before = len(OpenI(folder, text_only=True))
+    (folder / "._1.xml").write_bytes(b"\x00\x05\x16\x07")
+    assert len(OpenI(folder, text_only=True)) == before
+    with pytest.raises(SistaError, match="leave images and projections out"):
+        OpenI(folder, images=folder, text_only=True)
+
+
 def test_mistakes_are_named(folder: Path, tgz: Path) -> None:
     with pytest.raises(SistaError, match="text_only=true"):
         OpenI(tgz)

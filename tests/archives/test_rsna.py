@@ -41,6 +41,12 @@ def test_a_film_has_one_study_with_all_its_boxes(release: Path) -> None:
     assert boxed.subject_id == boxed.study_id == "b"
 
 
+def test_copies_of_another_format_are_read(release: Path) -> None:
+    (release / "stage_2_train_images" / "b.dcm").unlink()
+    film(release / "stage_2_train_images" / "b.png", 16, 16)
+    assert Rsna(release)[1].films[0].source == release / "stage_2_train_images" / "b.png"
+
+
 def test_counts_and_refusals(release: Path) -> None:
     archive = Rsna(release)
     counts = archive.counts()

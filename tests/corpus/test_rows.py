@@ -80,6 +80,23 @@ def test_a_box_far_beyond_the_film_leaves_it_out() -> None:
     assert row["regions"][0]["x"] + row["regions"][0]["width"] == row["width"]  # a pixel beyond is cut off
 
 
+def test_a_region_drawn_on_another_field_leaves_the_film_out() -> None:
+    """A mask that is turned, as of a film that was, would be stretched over it; smaller and larger copies are of the same field."""
+    study = bordered()
+    film = study.films[0]  # 100 x 120
+    assert isinstance(film.source, np.ndarray)
+    mask = np.zeros(film.source.shape[::-1], dtype=bool)
+    mask[10:30, 10:30] = True
+    for region in (Region("x", 10, 10, 20, 20, "", mask), Region("x", 10, 10, 20, 20, canvas=(1024, 1024))):
+        rows, (out,) = study_rows(replace(study, films=(replace(film, regions=(region,)),)), SETTINGS)
+        assert not rows
+        assert out.reason.startswith("region drawn on another field: ")
+    larger = np.repeat(np.repeat(film.source > 0, 2, 0), 2, 1)
+    for region in (Region("x", 5, 5, 10, 10, canvas=(49, 60)), Region("x", 10, 10, 20, 20, "", larger)):
+        rows, left_out = study_rows(replace(study, films=(replace(film, regions=(region,)),)), SETTINGS)
+        assert (len(rows), left_out) == (1, [])
+
+
 def test_settings_of_display_enter_the_build(tmp_path: Path) -> None:
     build_corpus(TinyArchive(6), tmp_path / "c", size=32, workers=1, progress=False, display=Display("percentile"), crop_borders=True)
     corpus = Corpus.open(tmp_path / "c")
@@ -105,7 +122,7 @@ def test_the_view_of_a_dicom_header_counts_where_the_archive_gives_none(tmp_path
     from tests.corpus.films import dicom_made
 
     films = {}
-    for view in ("PA", "LATERAL", "RL", "LL", ""):
+    for view in ("PA", "LATERAL", "RL", "LL", "", "L", "Lateral"):
         films[view] = tmp_path / f"{view}.dcm"
         films[view].write_bytes(dicom_made.to_bytes(dicom_made.dataset(dicom_made.film(12), 12, ViewPosition=view)))
 
@@ -114,16 +131,34 @@ def test_the_view_of_a_dicom_header_counts_where_the_archive_gives_none(tmp_path
         found, left_out = study_rows(Study("s", "p", "Clear lungs.", given), replace(SETTINGS, views=views))
         return [row["view"] for row in found], [f"{out.film} {out.reason}" for out in left_out]
 
-    assert rows() == (["PA", ""], ["LATERAL lateral view", "RL lateral view", "LL lateral view"])
-    assert rows(views="all") == (["PA", "LATERAL", "RL", "LL", ""], [])
-    assert rows("AP") == (["AP"] * 5, [])  # the archive knows better
+    assert rows() == (["PA", ""], [f"{view} lateral view" for view in ("LATERAL", "RL", "LL", "L", "Lateral")])
+    assert rows(views="all") == (["PA", "LATERAL", "RL", "LL", "", "L", "LATERAL"], [])
+    assert rows("AP") == (["AP"] * 7, [])  # the archive knows better
 
 
-@pytest.mark.parametrize("view", ["LATERAL", "LL", "RL", "left lateral", "XTABLE LATERAL", "RAO", "LLO", "OBLIQUE", "SWIMMERS", "LAT"])
+@pytest.mark.parametrize(
+    "view",
+    [
+        "LATERAL",
+        "LL",
+        "RL",
+        "left lateral",
+        "XTABLE LATERAL",
+        "RAO",
+        "LLO",
+        "OBLIQUE",
+        "SWIMMERS",
+        "LAT",
+        "L",
+        "LLAT",
+        "X-TABLE",
+        "cross table",
+    ],
+)
 def test_views_that_are_not_frontal(view: str) -> None:
     assert not is_frontal(view)
 
 
-@pytest.mark.parametrize("view", ["", "PA", "AP", "FRONTAL", "AP AXIAL", "LLD", "RLD", "PA LLD"])
+@pytest.mark.parametrize("view", ["", "PA", "AP", "AP L", "FRONTAL", "AP AXIAL", "LLD", "RLD", "PA LLD"])
 def test_views_that_are(view: str) -> None:
     assert is_frontal(view)

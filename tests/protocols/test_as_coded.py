@@ -122,7 +122,8 @@ def test_covidx_train_is_the_floor_of_four_fifths():
     train, valid = train_test_split(table, train_size=0.8, random_state=0)
     ours = assign("mgca-covidx", table)
     assert [list(ours.train), list(ours.valid)] == [("train/" + part["filename"]).tolist() for part in (train, valid)]
-    assert "test list is empty" in ours.notes[0]
+    assert "film(s) of RSNA's count as patients of their own" in ours.notes[0]
+    assert "test list is empty" in ours.notes[1]
 
 
 def test_covidx_lines_that_repeat_an_image_are_drawn_as_coded_and_leak_nothing_when_corrected():
@@ -132,6 +133,33 @@ def test_covidx_lines_that_repeat_an_image_are_drawn_as_coded_and_leak_nothing_w
     assert ours.notes[0].startswith("30 line(s) repeat an image")
     assert ours.in_two()["train and valid"] > 0
     assert sum(assign("mgca-covidx-corrected", table).in_two().values()) == 0
+
+
+def test_covidx_corrected_keeps_a_patient_of_the_nih_whole_where_the_mapping_is_there():
+    table, test = (
+        made.covidx({"normal": count, "pneumonia": count}, 400, name, k)
+        for k, (name, count) in enumerate({"train": 90, "test": 20}.items())
+    )
+    of_rsna = pd.concat([table, test]).query("`data source` == 'rsna'")["patient id"].unique()
+    owner = {one: int(one) // 9 for one in of_rsna}
+    mapping = pd.DataFrame({"subset_img_id": of_rsna, "img_id": [f"{owner[one]:08d}_{k:03d}.png" for k, one in enumerate(of_rsna)]})
+    lines = pd.concat([table.assign(id="train/" + table["filename"]), test.assign(id="test/" + test["filename"])]).set_index("id")
+    by_nih = lines["patient id"].map(owner).where(lines["data source"] == "rsna").astype(str) + lines["data source"]
+    by_nih = by_nih.where(lines["data source"] == "rsna", "cohen/" + lines["patient id"]).to_dict()
+    without, known = (
+        assign("mgca-covidx-corrected", table, {"test": test}),
+        assign("mgca-covidx-corrected", table, {"test": test, "mapping": mapping}),
+    )
+    assert any("count as patients of their own" in note for note in without.notes)
+    assert not any("count as patients of their own" in note for note in known.notes)
+    assert sum(without.in_two(by_nih).values()) > 0
+    assert sum(known.in_two(by_nih).values()) == 0
+
+
+def test_covidx_label_files_of_two_releases_do_not_mix():
+    two, three = made.covidx({"negative": 40, "positive": 20}, 30), made.covidx({"normal": 9, "COVID-19": 9}, 30, "test")
+    with pytest.raises(SistaError, match="of different releases"):
+        assign("mgca-covidx-reported", two, {"test": three})
 
 
 def test_benchx_is_stratified_with_seed_42():

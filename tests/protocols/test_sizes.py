@@ -26,7 +26,7 @@ TABLES = {
     "RSNA Pneumonia Detection Challenge 2018": rsna_with_mapping,
     "SIIM-ACR Pneumothorax": lambda: (made.siim(), {}),
     "COVIDx 9A": lambda: (made.covidx(COVIDX_9A, 12_000), {"test": covidx_test()}),
-    "COVIDx CXR-3": lambda: (made.covidx({"negative": 13_992, "positive": 15_994}, 12_000), {"test": covidx_test()}),
+    "COVIDx CXR-3": lambda: (made.covidx({"normal": 8_437, "pneumonia": 5_555, "COVID-19": 15_994}, 12_000), {"test": covidx_test()}),
     "Object-CXR": lambda: (made.object_cxr(), {"dev": made.object_cxr(1_000, 8_000), "test": made.object_cxr(1_000, 9_000)}),
     "NIH ChestX-ray14": lambda: (made.nih(112_120, 30_805), {}),
     "SIIM-ACR Pneumothorax, PNG copy of stage 1": lambda: (made.siim_png(10_675, "train"), {"test": made.siim_png(1_372, "test", 20_000)}),

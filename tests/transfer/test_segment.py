@@ -191,6 +191,14 @@ def test_boxes_are_filled() -> None:
     assert mask.sum() == 6 * 4 + 2 * 2
 
 
+def test_a_finding_with_a_slash_in_its_name_is_whole() -> None:
+    """VinDr's: cut at the slash it would be no region of its label, and films labelled with it would count as free of it."""
+    regions = (Region("Nodule/Mass", 20, 20, 9, 9), Region("Nodule/Other", 0, 0, 4, 4), Region("mass/left/upper", 10, 10, 5, 5))
+    assert [region.name for region in regions] == ["Nodule/Mass", "Nodule/Other", "mass"]
+    masks = region_masks(Drawn(regions), np.array([0]), ("Nodule/Mass", "mass", "Nodule"))  # type: ignore[arg-type]
+    assert masks.sum(dim=(2, 3)).tolist() == [[81, 25, 0]]
+
+
 def test_who_is_annotated(corpus_path: Path) -> None:
     corpus = Corpus.open(corpus_path)
     films = annotated(corpus, ["cardiomegaly"])

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from sista.archives.release import Release, existing, read_text
+from sista.archives.rsna import MAPPING, UNKNOWN_PATIENTS, read_mapping
 from sista.corpus.study import SPLITS, Film, Study, StudyRefused
 from sista.errors import SistaError
 
 THREE = {"covid-19": "COVID-19", "pneumonia": "Pneumonia", "normal": "Normal"}
 TWO = {"positive": 1.0, "negative": 0.0}
+RSNA = "rsna"  # as the source is called
 _FILES = {"train": ("train.txt",), "valid": ("val.txt", "valid.txt"), "test": ("test.txt",)}
 
 
@@ -23,14 +25,16 @@ class Covidx(Release):
     Read: the label files, `patient file class source` separated by spaces or by commas (these with or without a header; the source may
     be missing), of the Kaggle releases (train.txt, val.txt, test.txt) or of COVID-Net (train_COVIDx9A.txt ...); films in `train/`,
     `val/`, `test/`. Which classes there are depends on the release, so `counts()` says it. The source, which can give the label away, is
-    kept as the study's `scanner`.
+    kept as the study's `scanner`. A patient is known by source and id, where all lines have a source; RSNA's lines have the id of an image
+    for a patient, and with the challenge's `pneumonia-challenge-dataset-mappings_2018.json` beside the label files the NIH's patient stands
+    there instead.
     Left out: a second row of the same file in one list; films of train whose patient stands in valid or test too, and of valid in test.
 
     Licence: that of each source (see the Kaggle page); several forbid commercial use.
     Obtain: https://www.kaggle.com/datasets/andyczhao/covidx-cxr2 ; label files: https://github.com/lindawangg/COVID-Net
 
     Args:
-        root: the folder that holds train/ and test/.
+        root: the folder that holds train/ and test/, or the label file of train in it.
         train_list: the label file of train; by default train.txt, or the only train*.txt there.
         valid_list: that of valid, where the release has one.
         test_list: that of test.
@@ -47,6 +51,9 @@ class Covidx(Release):
             if found is not None:
                 frames.append(_read_list(found).assign(split=SPLITS.index(split)))
         frame = pd.concat(frames, ignore_index=True)
+        frame["patient"], unknown = _patients(frame, read_mapping(self.find_or_none(MAPPING)))
+        self.notes = (UNKNOWN_PATIENTS.format(unknown),) if unknown else ()
+        self._folder = self.root if self.root.is_dir() else self.root.parent
         self.classes = 2 if frame["label"].isin(list(TWO)).all() else 3
         wrong = sorted(set(frame["label"]) - set(TWO if self.classes == 2 else THREE))
         if wrong:
@@ -80,7 +87,7 @@ class Covidx(Release):
             study_id=f"{split}/{row['file']}",
             subject_id=str(row["patient"]),
             report="",
-            films=(Film(str(row["file"]), path),),
+            films=(Film(f"{split}/{row['file']}", path),),
             labels=labels,
             split=split,
             scanner=str(row["source"]) or None,
@@ -107,8 +114,8 @@ class Covidx(Release):
 
     def _path_of(self, file: str, split: str) -> Path:
         folders = ("val", "valid", "train") if split == "valid" else (split,)
-        found = next((self.root / folder / file for folder in folders if (self.root / folder / file).is_file()), None)
-        return found or existing(self.root / folders[0] / file)
+        found = next((path for folder in folders if (path := self._folder / folder / file).is_file()), None)
+        return found or existing(self._folder / folders[0] / file)
 
     def _list_of(self, split: str, given: Path | None) -> Path | None:
         if given is not None:
@@ -122,6 +129,15 @@ class Covidx(Release):
                 raise SistaError(f"{self.root}: {', '.join(path.name for path in others)}; choose one with {split}_list")
             found = self._noted(others[0]) if others else None
         return self.find("train.txt") if found is None and split == "train" else found
+
+
+def _patients(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.Series, int]:
+    """Of each row the patient, and of how many films of RSNA's that is not known. Without sources in all rows an id stands for itself."""
+    of_rsna = frame["source"] == RSNA
+    known = frame["patient"].where(of_rsna).map(mapping)
+    sourceless = (frame["source"] == "").any()
+    plain = frame["patient"] if sourceless else frame["source"] + "/" + frame["patient"]
+    return plain.where(known.isna(), known).astype("string[pyarrow]"), int((of_rsna & known.isna()).sum())
 
 
 def _read_list(path: Path) -> pd.DataFrame:

@@ -57,7 +57,11 @@ class Folder:
             self._studies.setdefault(key, (text, []))[1].append(film)
         self._keys = list(self._studies)
         self.has_reports = any(text is not None for text, _ in self._studies.values())
-        self.notes = () if self.has_reports else (f"no film has a report beside it ({films[0].stem}{TEXT} or report{TEXT}, say)",)
+        notes = [] if self.has_reports else [f"no film has a report beside it ({films[0].stem}{TEXT} or report{TEXT}, say)"]
+        if len(self) > 1 and len({self._subject(key) for key in self._keys}) == 1:
+            below = self._subject(self._keys[0])
+            notes.append(f"all {len(films):,} films are below {below}, and so of one subject and in one split; else take subject=film")
+        self.notes = tuple(notes)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -90,10 +94,14 @@ class Folder:
             report = "" if text is None else text.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise StudyRefused(f"unreadable report: {text} ({error})") from None
-        below = key.split("/")[0] if "/" in key or films[0].parent != self.root else key
         return Study(
             study_id=key,
-            subject_id=below if self.subject == "folder" else key,
+            subject_id=self._subject(key),
             report=report,
             films=tuple(Film(film.relative_to(self.root).as_posix(), film) for film in films),
         )
+
+    def _subject(self, key: str) -> str:
+        """Whose study it is."""
+        in_root = "/" not in key and self._studies[key][1][0].parent == self.root
+        return key if self.subject == "film" or in_root else key.split("/")[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from sista.archives.folder import FILMS
-from sista.corpus.study import SPLITS, Archive, Film, Study, StudyRefused
+from sista.corpus.splits import list_checksum
+from sista.corpus.study import SPLITS, Archive, Film, NotAsked, Study
 from sista.errors import SistaError
+
+_UNLISTED = "in none of the lists"
 
 
 class Listed:
-    """The films of `archive` whose ids stand in the lists of `folder`, each in the split of its list; the others are refused, one by one.
+    """The films of `archive` whose ids stand in the lists of `folder`, each in the split of its list; the others are left out, one by one.
 
     A film is known by its id, or by the end of its path ("train/00012.jpg", "00012.jpg", "00012"), as lists have it, whatever image ending
     either has, for copies are often of another; a study without films by its own id. `protocol` is the name that `sista protocol NAME
@@ -37,7 +39,7 @@ class Listed:
             ids = [line.strip() for line in _text(file).splitlines() if line.strip()] if file.is_file() else []
             twice += [one for one in ids if self._split.get(one, split) != split]
             self._split |= dict.fromkeys(ids, split)
-            self._digests[split] = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+            self._digests[split] = list_checksum(ids)
             self.listed[split] = len(set(ids))
         if twice:
             raise SistaError(
@@ -71,22 +73,24 @@ class Listed:
         return len(self.archive)
 
     def __getitem__(self, index: int) -> Study:
-        """Study number `index` with its listed films; `StudyRefused` where there is none."""
+        """Study number `index`, its films in no list marked as not asked for; `NotAsked` where there is none in a list."""
         study = self.archive[index]
         if self.text_only:
             return replace(study, split=self._require(study.study_id, {self._split.get(study.study_id, "")}))
-        films = [(film, split) for film in study.films if (split := self._of(film))]
-        return replace(study, films=tuple(film for film, _ in films), split=self._require(study.study_id, {split for _, split in films}))
+        splits = [self._of(film) for film in study.films]
+        split = self._require(study.study_id, set(filter(None, splits)))
+        films = (film if of else replace(film, not_asked=_UNLISTED) for film, of in zip(study.films, splits, strict=True))
+        return replace(study, films=tuple(films), split=split)
 
     def describe(self) -> dict[str, Any]:
-        """The archive's own description, and the SHA-256 of each list."""
-        return {**self.archive.describe(), "lists": dict(self._digests)}
+        """The archive's own description, the SHA-256 of each list, as `sista protocol` has it, and whose they are."""
+        return {**self.archive.describe(), "lists": dict(self._digests), "protocol": self.protocol or None}
 
     def _require(self, study: str, splits: set[str]) -> str:
         if len(splits) > 1:
             raise SistaError(f"{self.folder}: films of study {study} stand in {' and '.join(sorted(splits))}; a corpus holds no such leak")
         if not (split := next(iter(splits), "")):
-            raise StudyRefused(f"in none of the lists: {study}")
+            raise NotAsked(f"{_UNLISTED}: {study}")
         return split
 
     def _of(self, film: Film) -> str:

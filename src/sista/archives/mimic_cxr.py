@@ -11,6 +11,7 @@ import pandas as pd
 from sista.archives.chexpert import BLANK, OBSERVATIONS, label_counts, label_table
 from sista.archives.release import Release, RowGroups, read_columns, some_existing
 from sista.archives.zipped import ZippedTexts
+from sista.corpus.films.views import is_frontal
 from sista.corpus.study import SPLITS, Film, Study, StudyRefused
 from sista.errors import SistaError
 
@@ -173,7 +174,9 @@ def _open_reports(given: Path) -> Path | ZippedTexts:
 
 def _view(position: str) -> str:
     first = position.upper().split()[0] if position else ""
-    return _VIEWS.get(position.upper(), "OBLIQUE" if first in _OBLIQUE else first if first in ("AP", "PA") else "")
+    if first in _OBLIQUE or first in ("AP", "PA"):
+        return "OBLIQUE" if first in _OBLIQUE else first
+    return _VIEWS.get(position.upper(), "" if is_frontal(position) else "LATERAL")
 
 
 def _priors(studies: pd.DataFrame) -> np.ndarray:

@@ -59,6 +59,8 @@ class Nih(Release):
 
     def __init__(self, root: Path, images: Path | None = None, valid_fraction: float = 0.1) -> None:
         super().__init__(root, valid_fraction=valid_fraction)
+        if not 0 <= valid_fraction <= 1:
+            raise SistaError(f"valid_fraction is {valid_fraction}; expected a share, 0 to 1")
         self.images = Path(images) if images is not None else self.root if self.root.is_dir() else self.root.parent
         path = self.find("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
         names = {"image": "Image Index", "findings": "Finding Labels", "age": "Patient Age", "subject": "Patient ID"}

@@ -31,7 +31,7 @@ class ObjectCxr(Release):
     Obtain: https://academictorrents.com/details/fdc91f11d7010f7259a05403fc9d00079a09f5d5 (train and dev)
 
     Args:
-        root: the folder of train.csv, dev.csv and the unpacked films.
+        root: the folder of train.csv, dev.csv and the unpacked films, or one of these tables.
         masks: also draw the exact masks (of the film's full size); without them the regions have boxes only.
     """
 
@@ -42,6 +42,7 @@ class ObjectCxr(Release):
         super().__init__(root, masks=masks)
         self.require_folder_or(*(f"{part}.csv" for part in _PARTS))
         self._masks = masks
+        self._folder = self.root if self.root.is_dir() else self.root.parent
         found = {part: self.find_or_none(f"{part}.csv") for part in _PARTS}
         if not any(found.values()):
             self.find("train.csv", "dev.csv")
@@ -62,7 +63,7 @@ class ObjectCxr(Release):
         """Study number `index`, train before dev before test."""
         row = self._frame.iloc[index]
         image, part = str(row["image"]), str(row["part"])
-        path = existing(self.root / part / image)
+        path = existing(self._folder / part / image)
         try:
             drawings = read_drawings(str(row["annotation"]))
         except ValueError as error:
@@ -70,7 +71,7 @@ class ObjectCxr(Release):
         height, width = _film_size(path) if drawings and self._masks else (0, 0)
         regions = tuple(Region(OBJECT, *one.box(), mask=one.mask(height, width) if self._masks else None) for one in drawings)
         name = f"{part}/{image}"
-        return Study(name, name, "", (Film(image, path, "", regions),), {OBJECT: float(bool(drawings))}, split=_PARTS[part])
+        return Study(name, name, "", (Film(name, path, "", regions),), {OBJECT: float(bool(drawings))}, split=_PARTS[part])
 
     def counts(self) -> dict[str, Any]:
         """Rows, studies, films with and without objects, objects by shape, and what was left out."""

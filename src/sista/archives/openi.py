@@ -62,6 +62,8 @@ class OpenI(Release):
         super().__init__(root, text_only=text_only)
         self.text_only = text_only
         self.images = None if images is None else Path(images)
+        if text_only and (images is not None or projections is not None):
+            raise SistaError("openi: with text_only=true no film is read; leave images and projections out")
         if not text_only and (self.images is None or not self.images.is_dir()):
             given = "no images given" if images is None else f"{images}: no such folder"
             raise SistaError(f"openi: {given}; give images=, the folder with the films of NLMCXR_png.tgz, or text_only=true")
@@ -110,7 +112,7 @@ class OpenI(Release):
     def _files(self) -> Iterator[tuple[str, bytes]]:
         if self.root.is_dir():
             digest = hashlib.sha256()
-            for path in sorted(self.root.rglob("*.xml")):
+            for path in sorted(path for path in self.root.rglob("*.xml") if _is_report(path.name)):
                 data = path.read_bytes()
                 digest.update(f"{path.name}\0{len(data)}\0".encode() + data)
                 yield str(path), data
@@ -122,7 +124,7 @@ class OpenI(Release):
         try:
             with tarfile.open(self.root) as archive:
                 for member in archive:
-                    file = archive.extractfile(member) if member.isfile() and member.name.endswith(".xml") else None
+                    file = archive.extractfile(member) if member.isfile() and _is_report(member.name.rpartition("/")[2]) else None
                     if file is not None:
                         if member.size > _LARGEST:
                             raise SistaError(f"{self.root}: {member.name} has {member.size:,} bytes; no report is that long")
@@ -142,6 +144,11 @@ class OpenI(Release):
         in_folder = f"{number.partition('_')[0]}/{number}.dcm"  # as NLMCXR_dcm.tgz has them, a folder per report
         names = (f"{image}.png", f"{image}.dcm", f"{number}.dcm.png", f"{number}.png", f"{number}.dcm", in_folder, f"{image}.jpg")
         return next((self.images / name for name in names if (self.images / name).is_file()), self.images / names[0])
+
+
+def _is_report(name: str) -> bool:
+    """Not the hidden twins "._1.xml" that a Mac leaves in folders and tar files."""
+    return name.endswith(".xml") and not name.startswith(".")
 
 
 def _read_report(name: str, data: bytes) -> OpenIReport:

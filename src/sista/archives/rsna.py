@@ -14,6 +14,7 @@ from sista.errors import SistaError
 
 PNEUMONIA = "Pneumonia"
 MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
+UNKNOWN_PATIENTS = f"{{:,}} film(s) of RSNA's count as patients of their own, for its ids name images; with {MAPPING} they get the NIH's"
 _CANVAS = (1024, 1024)  # pixels of the released films, on which the boxes were drawn
 
 
@@ -21,8 +22,8 @@ class Rsna(Release):
     """One film per study, label Pneumonia 1 or 0, one box per opacity in pixels of the 1,024 px DICOM.
 
     Read: `stage_2_train_labels.csv` (patientId, x, y, width, height, Target), where a film has one row per box, or one row without
-    numbers; DICOM films in `stage_2_train_images/`; and, where it is there, the challenge's mapping to NIH ChestX-ray14,
-    `pneumonia-challenge-dataset-mappings_2018.json`.
+    numbers; DICOM films (or PNG or JPEG copies, which may be smaller) in `stage_2_train_images/`; and, where it is there, the challenge's
+    mapping to NIH ChestX-ray14, `pneumonia-challenge-dataset-mappings_2018.json`.
     A `patientId` names a film, and a patient of the NIH may have several: with the mapping the subject is the NIH's patient; without it
     each film counts as its own subject, and patients may stand in two splits. The release has no split: the builder draws by subject.
     Left out: rows that repeat another; boxes without numbers (a film with Target 1 and no box stays positive). Age and sex stand in
@@ -34,7 +35,7 @@ class Rsna(Release):
 
     Args:
         root: the folder of stage_2_train_labels.csv (and of the mapping), or that file.
-        images: the folder with the DICOM files; by default `stage_2_train_images` beside the table.
+        images: the folder with the films; by default `stage_2_train_images` beside the table.
     """
 
     name = "rsna"
@@ -51,7 +52,10 @@ class Rsna(Release):
         twice = frame.duplicated()
         frame = frame[~twice].reset_index(drop=True)
         self._films = RowGroups(frame["film"])
-        self._patient_of = self._read_mapping()
+        self._patient_of = read_mapping(self.find_or_none(MAPPING))
+        unknown = sum(name not in self._patient_of for name in map(str, self._films.ids))
+        self.notes = (UNKNOWN_PATIENTS.format(unknown),) if unknown else ()
+        self._unknown = unknown
         self._boxes = frame[["x", "y", "width", "height"]].to_numpy(np.float32)
         target = (frame["target"] == 1).to_numpy()
         self._positive = np.bincount(self._films.codes, weights=target, minlength=len(self._films)) > 0
@@ -73,7 +77,8 @@ class Rsna(Release):
         name = self._films.id_of(index)
         boxes = [self._boxes[row].astype(float).tolist() for row in self._films[index] if self._boxed[row]]
         regions = tuple(Region(PNEUMONIA, x, y, width, height, canvas=_CANVAS) for x, y, width, height in boxes)
-        film = Film(name, existing(self.images / f"{name}.dcm"), "", regions)
+        copies = (self.images / f"{name}{ending}" for ending in (".dcm", ".png", ".jpg", ".jpeg"))
+        film = Film(name, next((path for path in copies if path.is_file()), None) or existing(self.images / f"{name}.dcm"), "", regions)
         return Study(name, self._patient_of.get(name, name), "", (film,), {PNEUMONIA: float(self._positive[index])})
 
     def counts(self) -> dict[str, Any]:
@@ -84,7 +89,7 @@ class Rsna(Release):
             "studies": len(self),
             "subjects": len(set(subjects)),
             "films": len(self),
-            "films_of_unknown_patient": sum(name not in self._patient_of for name in map(str, self._films.ids)),
+            "films_of_unknown_patient": self._unknown,
             "positive_studies": int(self._positive.sum()),
             "boxes": int(self._boxed.sum()),
             "positive_without_box": self._without_box,
@@ -92,13 +97,13 @@ class Rsna(Release):
             "left_out": self._left_out,
         }
 
-    def _read_mapping(self) -> dict[str, str]:
-        """patientId -> "nih_00000061", from "00000061_012.png", film 12 of that patient; empty where there is no mapping."""
-        path = self.find_or_none(MAPPING)
-        if path is None:
-            return {}
-        try:
-            return {str(one["subset_img_id"]): "nih_" + str(one["img_id"]).partition("_")[0] for one in json.loads(read_text(path))}
-        except (ValueError, TypeError, KeyError) as error:
-            wanted = "expected a list of objects with subset_img_id and img_id"
-            raise SistaError(f"{path}: {wanted} ({type(error).__name__}: {error}); download it again") from None
+
+def read_mapping(path: Path | None) -> dict[str, str]:
+    """patientId -> "nih_00000061", from "00000061_012.png", film 12 of that patient; empty without a file."""
+    if path is None:
+        return {}
+    try:
+        return {str(one["subset_img_id"]): "nih_" + str(one["img_id"]).partition("_")[0] for one in json.loads(read_text(path))}
+    except (ValueError, TypeError, KeyError) as error:
+        wanted = "expected a list of objects with subset_img_id and img_id"
+        raise SistaError(f"{path}: {wanted} ({type(error).__name__}: {error}); download it again") from None

@@ -102,8 +102,8 @@ def _means(columns: Sequence[str], mine: Frames, theirs: Frames) -> dict[str, Pa
         if known.any():
             left, right = (_weighted_mean(np.where(known, side, 0.0), known) for side in sides)
             result[name.removeprefix("value/")] = Pair(left, right, len(known))
-    for group in dict.fromkeys(name.rpartition("/")[0] for name in result if "/" in name):
-        parts = [pair for name, pair in result.items() if name.rpartition("/")[0] == group]
+    for group in dict.fromkeys(name.partition("/")[0] for name in result if "/" in name):
+        parts = [pair for name, pair in result.items() if "/" in name and name.partition("/")[0] == group]
         result[group] = Pair(_mean_of([pair.left for pair in parts]), _mean_of([pair.right for pair in parts]), parts[0].rows)
     return result
 

@@ -170,7 +170,7 @@ def _one_region_per_finding(corpus: Corpus, scores: Evaluation, count: int) -> l
     by_finding: dict[str, list[tuple[int, Any]]] = {}
     for row in scores.test.rows[:400]:
         for region in corpus.regions(int(row)):
-            by_finding.setdefault(region.finding.split("/")[0], []).append((int(row), region))
+            by_finding.setdefault(region.name, []).append((int(row), region))
     turns = [entries[turn] for turn in range(count) for entries in by_finding.values() if turn < len(entries)]
     return turns[:count]
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from sista.corpus.disk import read_json, write_bytes, write_json
 from sista.corpus.rows import SCHEMA, LeftOut, RowSettings, study_rows
-from sista.corpus.study import Archive, StudyRefused
+from sista.corpus.study import Archive, NotAsked, StudyRefused
 from sista.errors import SistaError
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -67,15 +67,14 @@ def read_part(job: PartJob, part: int) -> PartContent:
         try:
             new, missing = study_rows(job.archive[index], job.settings)
         except StudyRefused as refused:
-            new, missing = [], [LeftOut(f"study number {index}", "", job.archive.name, str(refused))]
+            asked = not isinstance(refused, NotAsked)
+            new, missing = [], [LeftOut(f"study number {index}", "", job.archive.name, str(refused), asked)]
         except Exception as error:
             error.add_note(f"while reading study number {index} of archive {job.archive.name}")
             raise
-        if missing and job.refuse:
-            first = missing[0]
-            raise SistaError(
-                f"study {first.study_id}: {first.reason}. Mend it, or build with on_error='skip' to leave it out and count it."
-            )
+        if job.refuse and (first := next((entry for entry in missing if entry.asked), None)):
+            where = first.study_id if first.study_id == f"study number {index}" else f"study {first.study_id}"
+            raise SistaError(f"{where}: {first.reason}. Mend it, or build with on_error='skip' to leave it out and count it.")
         rows += new
         left_out += missing
     stream = io.BytesIO()

@@ -10,7 +10,10 @@ PUBLISHED: dict[str, dict[str, dict[str, int]]] = {
     "openi": {"as released": {"studies": 3955, "with_findings": 3425, "with_impression": 3921, "images_named": 7470}},
     "nih": {"2017": {"rows": 112120, "subjects": 30805, "boxes": 984, "boxed_films": 880, "positives.No Finding": 60361}},
     "rsna": {"stage 2": {"rows": 30227, "studies": 26684, "positive_studies": 6012, "boxes": 9555}},
-    "siim": {"stage 1": {"rows": 12954, "studies": 12047, "positive_studies": 2669, "negative_studies": 9378}},
+    "siim": {
+        "train and test of stage 1": {"rows": 12954, "studies": 12047, "positive_studies": 2669, "negative_studies": 9378},
+        "train of stage 1": {"studies": 10675},
+    },
     "chexpert": {"v1.0": {"rows_per_split.train": 223414, "rows_per_split.valid": 234, "frontal_per_split.train": 191027}},
     "vindr": {"Kaggle": {"rows": 67914, "studies": 15000}, "PhysioNet": {"studies": 18000}},
     "covidx": {

@@ -18,10 +18,11 @@ from sista.corpus.reports.report import clean_text
 from sista.corpus.reports.sections import split_sections, training_text
 from sista.corpus.reports.words import word_spans
 from sista.corpus.splits import split_of
-from sista.corpus.study import SPLITS, Film, Region, Study, StudyRefused
+from sista.corpus.study import SPLITS, Film, NotAsked, Region, Study, StudyRefused
 from sista.errors import SistaError
 
 _OVER = 0.02  # of a film's side, by which a box may reach beyond it
+_OTHER_SHAPE = 0.03  # of the ratio of a film's sides, by which that of the picture on which a region was drawn may differ
 _REGION = pa.struct(
     [
         ("finding", pa.string()),
@@ -90,6 +91,7 @@ class LeftOut:
     film: str
     source: str
     reason: str
+    asked: bool = True  # False for what was to be left out: of another view, or in no list
 
 
 def study_rows(study: Study, settings: RowSettings) -> tuple[list[dict[str, Any]], list[LeftOut]]:
@@ -132,16 +134,19 @@ def study_rows(study: Study, settings: RowSettings) -> tuple[list[dict[str, Any]
     rows, left_out = [], []
     for film in study.films:
         try:
+            if film.not_asked:
+                raise NotAsked(film.not_asked)
             _require_wanted(film.view, settings)
             rows.append({**common, **_film_columns(film, settings)})
         except StudyRefused as refused:
-            left_out.append(LeftOut(study.study_id, film.film_id, _source_name(film.source), str(refused)))
+            asked = not isinstance(refused, NotAsked)
+            left_out.append(LeftOut(study.study_id, film.film_id, _source_name(film.source), str(refused), asked))
     return rows, left_out
 
 
 def _require_wanted(view: str, settings: RowSettings) -> None:
     if settings.views == "frontal" and not is_frontal(view):
-        raise StudyRefused("lateral view")
+        raise NotAsked("lateral view")
 
 
 _NO_FILM: dict[str, Any] = {
@@ -205,6 +210,9 @@ def _region_columns(region: Region, place: _Place, source: Path | np.ndarray) ->
     """The region on the stored film, cut off at its sides; None where it lay in a border that was cropped."""
     drawn = region.canvas or ((place.source_width, place.source_height) if region.mask is None else region.mask.shape[::-1])
     across, down = place.source_width / drawn[0], place.source_height / drawn[1]
+    if not 1 - _OTHER_SHAPE < across / down < 1 + _OTHER_SHAPE:
+        shapes = f"{drawn[0]} x {drawn[1]}, film {place.source_width} x {place.source_height}"
+        raise StudyRefused(f"region drawn on another field: {_source_name(source)} ({region.finding} on {shapes}: turned, or cropped?)")
     x, y, width, height = region.x * across, region.y * down, region.width * across, region.height * down
     beyond = max(-x, x + width - place.source_width) / place.source_width, max(-y, y + height - place.source_height) / place.source_height
     if max(beyond) > _OVER:

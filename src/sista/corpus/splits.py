@@ -24,6 +24,16 @@ def split_of(subject_id: str, fractions: Sequence[float] = (0.8, 0.1, 0.1), salt
     return SPLITS[0] if place < fractions[0] else SPLITS[1] if place < fractions[0] + fractions[1] else SPLITS[2]
 
 
+def list_text(ids: Iterable[str]) -> str:
+    """The text of an id list: distinct ids in ascending order, one a line, ending in a line feed; empty for none."""
+    return "".join(f"{one}\n" for one in sorted(set(ids)))
+
+
+def list_checksum(ids: Iterable[str]) -> str:
+    """SHA-256 of `list_text` in UTF-8, so `sha256sum train.txt` gives the same."""
+    return hashlib.sha256(list_text(ids).encode()).hexdigest()
+
+
 def split_numbers(splits: Iterable[str]) -> np.ndarray:
     """The place [N] int8 of each split in `SPLITS`."""
     return np.fromiter((SPLITS.index(split) for split in splits), dtype=np.int8)
@@ -39,5 +49,6 @@ def refuse_leaks(subjects: Sequence[str], splits: np.ndarray, where: str) -> Non
         names = ", ".join(subjects[int(row)] for row in leaks[:5]) + (f" and {len(leaks) - 5} more" if len(leaks) > 5 else "")
         raise SistaError(
             f"{where}: {len(leaks)} subject(s) in more than one split: {names}. "
-            "Give all studies of a subject the same split, or leave the split column out and let sista draw it per subject."
+            "Give all studies of a subject the same split, or leave the split column out and let sista draw it per subject; of a published "
+            "protocol's lists take those of its corrected form."
         )

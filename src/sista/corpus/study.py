@@ -10,15 +10,16 @@ from typing import Protocol
 import numpy as np
 
 SPLITS = ("train", "valid", "test")
+_SIDES = ("", "left", "right", "both")
 
 
 @dataclass(frozen=True)
 class Region:
     """Where on a film a finding is: a box, and where known the exact mask and the phrase of the report that speaks of it.
 
-    The box is axis-aligned, origin top left, in pixels of `canvas` (width, height): the picture on which it was drawn, of the same field as
-    the film, which may be a smaller or larger copy. By default the canvas is the mask where there is one, else the film as it is. `mask` is
-    boolean [height, width], of the same field as the film.
+    `finding` is a name, or one in a place, "finding/side/zone". The box is axis-aligned, origin top left, in pixels of `canvas` (width,
+    height): the picture on which it was drawn, of the same field as the film, which may be a smaller or larger copy. By default the canvas
+    is the mask where there is one, else the film as it is. `mask` is boolean [height, width], of the same field as the film.
     """
 
     finding: str
@@ -30,6 +31,17 @@ class Region:
     mask: np.ndarray | None = None
     canvas: tuple[int, int] | None = None
 
+    @property
+    def name(self) -> str:
+        """The finding without its place."""
+        return finding_name(self.finding)
+
+
+def finding_name(finding: str) -> str:
+    """ "mass" of "mass/left/upper" and of "mass/left", a finding in a place; any other name, such as VinDr's "Nodule/Mass", is whole."""
+    parts = finding.split("/")
+    return parts[0] if len(parts) in (2, 3) and parts[1] in _SIDES else finding
+
 
 @dataclass(frozen=True)
 class Film:
@@ -38,12 +50,14 @@ class Film:
     `source` is a file, or the pixels themselves as a 2-D uint8 or uint16 array (bright = dense). `regions` lie on that source, see
     `Region`.
     `view` is "PA", "AP", "FRONTAL", "LATERAL" or another name of DICOM's; "" when unknown, for which a DICOM header may then speak.
+    `not_asked` says why nobody asked for this film of the study, which then is left out; "" for all others.
     """
 
     film_id: str
     source: Path | np.ndarray
     view: str = ""
     regions: tuple[Region, ...] = ()
+    not_asked: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,10 @@ class StudyRefused(Exception):
 
     Raised by an archive's `__getitem__` or by reading a film. The builder counts it, names it in `left_out.csv` and goes on.
     """
+
+
+class NotAsked(StudyRefused):
+    """What nobody asked for: a film of another view, or one that stands in no list. Nothing is wrong with it."""
 
 
 class Archive(Protocol):

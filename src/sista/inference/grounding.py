@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,7 @@ def ground_regions(
     figures = np.array([one for start in range(0, len(asked), 64) for one in _figures(model, corpus, asked[start : start + 64])]).reshape(
         -1, 5
     )
-    names = np.array([region.finding.split("/")[0] for _, region, _ in asked])
+    names = np.array([region.name for _, region, _ in asked])
     held = np.array([row for row, _, _ in asked], dtype=np.int64)
     hit, contrast, miou, miou_scaled, by_chance = figures.T
     return Grounding(
@@ -208,7 +209,7 @@ def query_text(region: Region, level: str, report: str = "") -> str:
     if level == "phrase":
         return region.phrase or name
     if level == "word":
-        return region.finding.split("/")[0].replace("_", " ").split()[-1]
+        return re.split(r"[\s_/]+", region.name)[-1]
     wanted = " ".join(region.phrase.lower().split()).rstrip(".")
     return next((one for one in split_sentences(report) if wanted and wanted in " ".join(one.lower().split())), "")
 

@@ -33,8 +33,8 @@ def own_side(
     NaN where the text names no side, or `regions` (row, region), all that are known of the films, have the finding twice on that film: the
     other side may be true as well.
     """
-    count = Counter((row, region.finding.split("/")[0]) for row, region in regions)
-    usable = [n for n, (row, region, text) in enumerate(asked) if mirrored(text) and count[row, region.finding.split("/")[0]] == 1]
+    count = Counter((row, region.name) for row, region in regions)
+    usable = [n for n, (row, region, text) in enumerate(asked) if mirrored(text) and count[row, region.name] == 1]
     result = np.full(len(asked), np.nan)
     if not usable:
         return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sista.protocols import benchx_data, nih, published, rsna
+from sista.protocols import benchx_data, covidx, nih, published, rsna
 from sista.protocols.draws import shuffle_split, stratified_part, stratified_rows, two_shuffles
 from sista.protocols.protocol import Protocol, Sizes, Task
 from sista.protocols.release import DataSet, Release
@@ -39,7 +39,7 @@ def _as_released(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitLi
     lists = [tuple(cases.index[folder.isin(names)]) for names in (("train",), ("dev", "val"), ("test",))]
     absent = [name for name in release_companions(cases) if name not in release.companions]
     notes = (f"not beside the table, so empty here: {', '.join(absent)}",) if absent else ()
-    return SplitList(lists[0], lists[1], lists[2], "exact", notes=notes)
+    return SplitList(lists[0], lists[1], lists[2], "exact", notes=(*notes, *covidx.unknown_patients(cases)))
 
 
 def release_companions(cases: pd.DataFrame) -> tuple[str, ...]:

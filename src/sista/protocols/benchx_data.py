@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sista.protocols import covidx, object_cxr
 from sista.protocols.release import DataSet, Release, Table
+from sista.protocols.rsna import MAPPING_TABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +89,7 @@ _CXR4_FILE = {name: Table(f"{name}.txt", covidx.FIELDS, headerless=True) for nam
 CXR4 = DataSet(
     "COVIDx CXR-4",
     _CXR4_FILE["train"],
-    {"val": _CXR4_FILE["val"], "test": _CXR4_FILE["test"]},
+    {"val": _CXR4_FILE["val"], "test": _CXR4_FILE["test"], "mapping": MAPPING_TABLE},
     covidx.cases,
     covidx.count_files,
     {"train images": 67_863, "val images": 8_473, "test images": 8_482},

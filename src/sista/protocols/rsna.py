@@ -16,7 +16,8 @@ from sista.protocols.tasks import RSNA_DETECTION, RSNA_LINEAR, RSNA_SEGMENTATION
 if TYPE_CHECKING:
     import pandas as pd
 
-_MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
+MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
+MAPPING_TABLE = Table(MAPPING, ("img_id", "subset_img_id"))
 
 
 def cases(release: Release) -> pd.DataFrame:
@@ -24,13 +25,20 @@ def cases(release: Release) -> pd.DataFrame:
     import pandas as pd
 
     target = release.table.groupby("patientId", sort=True)["Target"].max()
-    subject = pd.Series(target.index, index=target.index)
-    if "mapping" in release.companions:
-        mapping = release.companions["mapping"]
-        # "00000061_012.png" is film 12 of NIH patient 61
-        nih = pd.Series(mapping["img_id"].astype(str).str.split("_").str[0].to_numpy(), index=mapping["subset_img_id"].astype(str))
-        subject = nih[~nih.index.duplicated()].reindex(target.index).fillna(subject)
+    subject = nih_patients(release).reindex(target.index).fillna(pd.Series(target.index, index=target.index))
     return pd.DataFrame({"subject": subject, "stratum": target.astype(str), "Pneumonia": target.astype(float)})
+
+
+def nih_patients(release: Release) -> pd.Series:
+    """The challenge's id of an image -> its NIH patient, by the mapping where that lies beside the table; else empty."""
+    import pandas as pd
+
+    if "mapping" not in release.companions:
+        return pd.Series(dtype=object)
+    mapping = release.companions["mapping"]
+    # "00000061_012.png" is film 12 of NIH patient 61
+    nih = pd.Series(mapping["img_id"].astype(str).str.split("_").str[0].to_numpy(), index=mapping["subset_img_id"].astype(str))
+    return nih[~nih.index.duplicated()]
 
 
 def _as_coded(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
@@ -47,7 +55,7 @@ def _reported(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
 def _corrected(release: Release, cases: pd.DataFrame, sizes: Sizes) -> SplitList:
     if "mapping" not in release.companions:
         raise SistaError(
-            f"mgca-rsna-corrected splits by NIH patient and needs {_MAPPING} beside the table (from the RSNA challenge page, "
+            f"mgca-rsna-corrected splits by NIH patient and needs {MAPPING} beside the table (from the RSNA challenge page, "
             "rsna.org/rsnai/ai-image-challenge/rsna-pneumonia-detection-challenge-2018)"
         )
     split = np.array(whole_patients(cases["subject"].tolist(), sizes_for(len(cases), sizes), "mgca-rsna-corrected"))
@@ -70,7 +78,7 @@ def _count(release: Release, cases: pd.DataFrame) -> dict[str, int]:
 DATA = DataSet(
     name="RSNA Pneumonia Detection Challenge 2018",
     table=Table("stage_2_train_labels.csv", ("patientId", "x", "y", "width", "height", "Target"), text=("patientId",), binary=("Target",)),
-    companions={"mapping": Table(_MAPPING, ("img_id", "subset_img_id"))},
+    companions={"mapping": MAPPING_TABLE},
     cases=cases,
     count=_count,
     counts={"rows": 30_227, "images": 26_684, "positive images": 6_012, "boxes": 9_555},

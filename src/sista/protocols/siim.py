@@ -71,7 +71,7 @@ DATA = DataSet(
         "negative images": 9_378,
         "images with several rows": 624,
     },
-    obtain="kaggle.com/c/siim-acr-pneumothorax-segmentation (stage 1)",
+    obtain="kaggle.com/c/siim-acr-pneumothorax-segmentation (the table of all 12,047 films of stage 1; also as stage_2_train.csv)",
 )
 
 _MGCA = "Wang et al., Multi-Granularity Cross-modal Alignment (MGCA), NeurIPS 2022"

@@ -7,18 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sista.corpus.splits import list_checksum, list_text
 from sista.corpus.study import SPLITS
 from sista.protocols.protocol import Status
-
-
-def list_text(ids: Iterable[str]) -> str:
-    """The text of an id list: distinct ids in ascending order, one a line, ending in a line feed; empty for none."""
-    return "".join(f"{one}\n" for one in sorted(set(ids)))
-
-
-def list_checksum(ids: Iterable[str]) -> str:
-    """SHA-256 of `list_text` in UTF-8, so `sha256sum train.txt` gives the same."""
-    return hashlib.sha256(list_text(ids).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

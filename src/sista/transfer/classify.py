@@ -108,7 +108,7 @@ def classify(
         raise SistaError(f"resamples is {resamples}; expected 1 or more")
     corpus = Corpus.open(data)
     films = labelled_films(corpus, labels, uncertain, blank, multi_class)
-    beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")})
+    beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")}, corpus)
     chosen = choose_device(device)
     exact = choose_precision(precision, chosen)
     backbone = open_backbone(model, image_size=image_size, untrained=untrained, seed=seed)

@@ -84,7 +84,7 @@ def detect(
     shares, draws = share_plan(shares, draws, seed)
     corpus = Corpus.open(data)
     films = annotated(corpus, findings)
-    beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")})
+    beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")}, corpus)
     chosen = choose_device(device)
     backbone = open_backbone(model, image_size=image_size, untrained=untrained, seed=seed)
     work = Detection(corpus, films, backbone.encoder, head, tune, width, fit, views, chosen, choose_precision(precision, chosen))

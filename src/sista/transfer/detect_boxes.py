@@ -18,8 +18,8 @@ def true_boxes(corpus: Corpus, rows: np.ndarray, findings: Sequence[str]) -> lis
     """The boxes of each row's regions in pixels of the corpus' square, labels in the order of `findings`; none is a film without."""
     result = []
     for row in rows:
-        regions = [region for region in corpus.regions(int(row)) if region.finding.split("/")[0] in findings]
-        labels = [findings.index(region.finding.split("/")[0]) for region in regions]
+        regions = [region for region in corpus.regions(int(row)) if region.name in findings]
+        labels = [findings.index(region.name) for region in regions]
         result.append(Boxes.of([[region.x, region.y, region.width, region.height] for region in regions], labels))
     return result
 

@@ -85,7 +85,7 @@ def segment(
         raise SistaError(f"--protocol-batch is {protocol_batch}; it must be 1 or more")
     corpus = Corpus.open(data)
     films = annotated(corpus, findings)
-    beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")})
+    beside = protocol_facts(protocol, {split: len(films.of(split)) for split in ("train", "valid", "test")}, corpus)
     chosen = choose_device(device)
     backbone = open_backbone(model, image_size=image_size, untrained=untrained, seed=seed)
     choose_decoder(decoder, backbone.encoder)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sista.corpus.corpus import Corpus
+from sista.corpus.study import finding_name
 from sista.errors import SistaError, nearest
 from sista.transfer.names import plain_name
 
@@ -40,7 +41,7 @@ def region_names(corpus: Corpus) -> list[list[str]]:
     names: list[list[str]] = []
     for chunk in corpus.stored.column("regions").chunks:
         lengths = chunk.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        flat = [name.split("/")[0] for name in pc.struct_field(chunk.flatten(), "finding").to_pylist()]
+        flat = [finding_name(name) for name in pc.struct_field(chunk.flatten(), "finding").to_pylist()]
         ends = np.cumsum(lengths)
         names += [flat[end - length : end] for end, length in zip(ends, lengths, strict=True)]
     return names
@@ -92,7 +93,7 @@ def region_masks(corpus: Corpus, rows: np.ndarray, findings: Sequence[str]) -> T
     masks = torch.zeros(len(rows), len(findings), corpus.size, corpus.size, dtype=torch.bool)
     for of_film, row in zip(masks, rows, strict=True):
         for region in corpus.regions(int(row)):
-            name = region.finding.split("/")[0]
+            name = region.name
             if name not in findings:
                 continue
             target = of_film[findings.index(name)]

@@ -57,6 +57,16 @@ def test_the_word_findings_inside_a_sentence_is_no_heading() -> None:
     assert split_sections(text) == {"body": text}
 
 
+def test_a_line_wrapped_before_the_name_of_a_section_goes_on() -> None:
+    text = "FINDINGS: Frontal and lateral\nviews: the lungs are clear. There is cardiomegaly.\nIMPRESSION: Cardiomegaly."
+    assert split_sections(text) == {
+        "findings": "Frontal and lateral\nviews: the lungs are clear. There is cardiomegaly.",
+        "impression": "Cardiomegaly.",
+    }
+    assert split_sections("findings: clear lungs\nimpression: normal") == {"findings": "clear lungs", "impression": "normal"}
+    assert split_sections("FINDINGS: Clear lungs.\nimpression: normal") == {"findings": "Clear lungs.", "impression": "normal"}
+
+
 def test_a_section_said_twice_counts_once_and_two_parts_are_joined() -> None:
     assert split_sections("IMPRESSION: Normal.\nIMPRESSION: Normal.")["impression"] == "Normal."
     assert split_sections("IMPRESSION: A.\nFINDINGS: B.\nIMPRESSION: C.")["impression"] == "A.\nC."

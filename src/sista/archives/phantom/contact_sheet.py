@@ -44,7 +44,7 @@ def tile(study: Study, plain: bool, lines: int, only: str | None) -> Image.Image
     colour = np.repeat(pixels[:, :, None], 3, axis=2)
     if not plain:
         for region in film.regions:
-            label = region.finding.split("/")[0]
+            label = region.name
             if region.mask is not None and only in (None, label):
                 colour[outline(region.mask)] = np.array(Image.new("RGB", (1, 1), COLOURS[label]))[0, 0]
     picture = Image.new("RGB", (side + 4, side + 4 + LINE * (lines + 1)), "#101010")

@@ -164,6 +164,7 @@ def allowed_text(elements: Any) -> dict[str, str]:
             value = str(elements.get(keyword) or "").strip()
         except Exception:  # a damaged element: the film is read all the same, and nothing doubtful is carried over
             continue
+        value = value.upper() if pattern is _CODE else value
         if pattern.fullmatch(value):
             found[keyword] = value
     return found

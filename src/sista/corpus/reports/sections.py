@@ -47,6 +47,7 @@ _ENDS = re.compile(
 )
 _ABOUT = ("indication", "comparison", "technique", "examination")
 _LINE_END = re.compile("\r\n?|[\u0085\u2028\u2029]")
+_WITHIN = re.compile(r"[^\W_]\n[ \t]*[a-z][^\n]*\Z")  # a small letter below an unfinished line goes on with it
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _ITEM = re.compile(r"\s*(?:[-*\u2022]+(?=\s|[A-Z])|\(?\d{1,2}[.)]\s+[A-Z])")
 _WRAPPED = 60  # characters; prose is wrapped at no less
@@ -70,9 +71,11 @@ def split_sections(text: str) -> dict[str, str]:
     """
     text = _LINE_END.sub("\n", plain_characters(text))
     parts: dict[str, list[str]] = {}
-    name, start = "body", 0
+    name, start, capital = "body", 0, False
     for match in [*_HEADING.finditer(text), None]:
         if match and match["other"] and name in ("findings", "impression") and not _ENDS.search(match["other"]):
+            continue
+        if match and capital and name in ("findings", "impression") and _WITHIN.search(text, 0, match.end()):
             continue
         end = match.start() if match else len(text)
         piece = text[start:end].strip()
@@ -86,7 +89,7 @@ def split_sections(text: str) -> dict[str, str]:
             parts[name].append(piece)
         if match:
             ended = name in ("findings", "impression") and bool(piece)
-            name, start = match.lastgroup or "other", match.end()
+            name, start, capital = match.lastgroup or "other", match.end(), match.group().lstrip()[:1].isupper()
             if name == "banner" and ended and not match["banner"][0].isalpha():
                 name = "other"  # a line ruled below the report: who read it, whom they told
             heading = match["other"] or ""
