@@ -192,3 +192,11 @@ def test_films_that_come_back_are_read_when_it_is_run_again(run_path, corpus_pat
     assert retrieve(run_path, tmp_path / "out", text="effusion")["results"][0]["film_id"] == "a.png"
     with pytest.raises(SistaError, match="all of which are searched; leave --split out"):
         retrieve(run_path, tmp_path / "out", text="effusion", split="train")
+
+
+def test_columns_of_a_table_are_no_options_of_a_corpus_and_a_path_may_be_spelled_otherwise(run_path, corpus_path, tmp_path, monkeypatch):
+    with pytest.raises(SistaError, match="name columns of a table"):
+        embed(run_path, corpus_path, tmp_path / "out", report_column="text", **OPTIONS)
+    embed(run_path, corpus_path, tmp_path / "out", **OPTIONS)
+    monkeypatch.chdir(Path(corpus_path).parent)
+    assert embed(run_path, Path(Path(corpus_path).name), tmp_path / "out", **OPTIONS)["parts_made_now"] == 0

@@ -2,14 +2,17 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import sista
 from sista.cli import main
@@ -18,8 +21,9 @@ from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.inference import export as room
 from sista.inference.export import export
+from sista.inference.programs import random_inputs
 from sista.inference.prompts import PromptPair
-from sista.models.checkpoint import save_pretrained
+from sista.models.checkpoint import load_pretrained, save_pretrained
 from sista.models.dual_encoder import DualEncoder
 from sista.models.image_encoder import ImageEncoder
 from sista.models.text_encoder import TextEncoder
@@ -114,6 +118,26 @@ def test_the_example_of_the_docs_needs_no_sista(exported: Path, run_path: Path, 
     assert [int(piece) for piece in pieces.split()] == model._tokens([long])["pieces"][0].tolist()  # a long text is cut alike
 
 
+def test_the_example_prepares_every_film_as_sista_does(exported: Path, run_path: Path, tmp_path: Path) -> None:
+    """Also of 16 bits, and turned by EXIF."""
+    code = re.search(r"```python\n(.*?)\n\n\ndef pieces", DOCS, re.DOTALL)
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec(code[1].replace('"runs/exported"', repr(str(exported))), names)
+    model = sista.load(run_path, device="cpu", precision="fp32")
+    pixels = np.random.default_rng(0).normal(9000, 2500, (90, 130)).clip(0, 65535).astype(np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray((pixels >> 8).astype(np.uint8)).save(tmp_path / "turned.jpg", exif=turned, quality=95)
+    for name in ("deep.png", "turned.jpg"):
+        ours, theirs = model.prepare(tmp_path / name)[0].numpy(), names["prepare"](tmp_path / name)
+        assert np.abs(ours - theirs).max() * 255 * names["card"]["film"]["std"] <= 1  # a gray level of rounding
+    names["card"]["film"]["crop_borders"] = True
+    with pytest.raises(SystemExit, match="without their black borders"):
+        names["prepare"](tmp_path / "deep.png")
+
+
 def test_a_program_that_differs_is_refused_and_leaves_nothing(run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "TOLERANCE", -1.0)
     with pytest.raises(SistaError, match=r"film\.pt2 differs from the model by"):
@@ -137,3 +161,23 @@ def test_what_is_given_is_checked(run_path: Path, tmp_path: Path, monkeypatch: p
     (tmp_path / "out" / "kept").touch()
     with pytest.raises(SistaError, match="not empty"):
         export(run_path, tmp_path / "out")
+
+
+def test_numbers_that_are_not_finite_are_refused_though_both_have_them(run_path: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(run_path / "model", broken)
+    weights = load_file(broken / "model.safetensors")
+    spoilt = {name: torch.full_like(value, float("nan")) if "head" in name else value for name, value in weights.items()}
+    save_file(spoilt, broken / "model.safetensors")
+    with pytest.raises(SistaError, match="gives numbers that are not finite: nothing was exported"):
+        export(broken, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_texts_by_chance_hold_no_padding(run_path: Path) -> None:
+    """RoBERTa counts places by it, and a program was refused for a text that no tokenizer makes."""
+    encoder = load_pretrained(run_path).encoder
+    encoder.text.model.config.pad_token_id = 7
+    pieces = random_inputs(encoder, 64, 100)["pieces"]
+    assert not (pieces == 7).any()
+    assert int(pieces.max()) < encoder.text.model.config.vocab_size

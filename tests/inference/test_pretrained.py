@@ -15,6 +15,7 @@ from sista.errors import SistaError
 from sista.inference.embedding import embed_rows
 from sista.inference.pretrained import PretrainedModel, untrained
 from sista.inference.prompts import PromptPair
+from sista.models.receptive_field import PatchCentres
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,26 @@ def test_a_patch_is_drawn_where_it_looks(model: PretrainedModel, monkeypatch: py
     monkeypatch.setattr(model, "patch_map", lambda *_: only)
     heat = model.heatmap(np.zeros((128, 96), np.uint8), "edema")  # twice the encoder's size; the square's left 16 px are not the film's
     assert np.argwhere(heat == heat.max()).mean(axis=0) + 0.5 == pytest.approx([2 * (3 * 8 + 0.5), 2 * (5 * 8 + 0.5) - 16])
+
+
+@pytest.mark.parametrize("size", [(1000, 700), (700, 1000), (2048, 1493), (64, 63), (33, 97)])
+def test_a_map_lies_on_its_film_also_where_that_is_not_square(
+    run_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an encoder whose patches are its pixels the map is the film again: its middle of mass stays where it was."""
+    model = sista.load(run_path, device="cpu", precision="fp32")
+    monkeypatch.setattr(model, "patch_map", lambda images, _: images[:, 0].numpy())
+    monkeypatch.setattr(model.encoder.image, "centres", (PatchCentres(0.5, 1.0), PatchCentres(0.5, 1.0)))
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    film = np.zeros(size, np.float64)
+    for row, column in ((0.3, 0.3), (0.6, 0.7)):
+        film += np.exp(-((rows - row * size[0]) ** 2 + (columns - column * size[1]) ** 2) / (0.08 * min(size)) ** 2)
+    pixels = np.rint(255 * film / film.max()).astype(np.uint8)
+    heat = model.heatmap(pixels, "edema")
+    heat = heat - heat.min()
+    for axis, long in ((rows, size[0]), (columns, size[1])):
+        middle, drawn = (float((axis * values).sum() / values.sum()) for values in (pixels.astype(float), heat))
+        assert drawn == pytest.approx(middle, abs=0.15 * max(1, max(size) / model.image_size) + 0.002 * long)
 
 
 def test_films_are_shown_as_those_of_the_corpus_were(run_path: Path, tmp_path: Path) -> None:
@@ -162,3 +183,5 @@ def test_vectors_that_are_no_numbers_are_refused(run_path: Path, film: Path) -> 
         broken.classify(film, ["edema"])
     with pytest.raises(SistaError, match="vectors of texts are not finite"):
         broken.encode_texts(["No edema."])
+    with pytest.raises(SistaError, match="vectors of patches are not finite"):
+        broken.heatmap(film, "edema")

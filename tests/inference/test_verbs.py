@@ -13,10 +13,12 @@ from sista.corpus.corpus import Corpus
 from sista.corpus.study import Region
 from sista.errors import SistaError
 from sista.inference.embedding import embed_rows
-from sista.inference.grounding import ground_regions
+from sista.inference.enlarge import enlarge
+from sista.inference.grounding import ground_regions, hottest
 from sista.inference.index import Neighbours, VectorIndex, exact_neighbours, unit_rows
 from sista.inference.pretrained import prompts_of
 from sista.metrics.grounding import box_mask, pointing_game
+from sista.models.receptive_field import PatchCentres
 
 
 def test_zeroshot_equals_scikit_learn(run_path: Path, corpus_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_ground_writes_the_map_of_one_film(run_path: Path, corpus_path: Path, tm
     Image.fromarray(Corpus.open(corpus_path).films([0])[0, 0].numpy()).save(file)
     result = sista.ground(run_path, image=file, phrase="cardiomegaly", out=tmp_path / "maps" / "heat.png")
     heat = np.load(tmp_path / "maps" / "heat.npy")
-    assert heat[result["hottest"]["y"], result["hottest"]["x"]] == heat.max()
+    assert heat[result["hottest"]["y"], result["hottest"]["x"]] == pytest.approx(heat.max(), abs=1e-5)
     assert Image.open(tmp_path / "maps" / "heat.png").size == (64, 64)
 
 
@@ -172,9 +174,30 @@ def test_what_would_do_nothing_is_refused(run_path: Path, corpus_path: Path, tmp
         sista.retrieve(run_path, corpus_path, text="Edema.", out=tmp_path / "out")
     with pytest.raises(SistaError, match="--phrase is for one film"):
         sista.ground(run_path, corpus_path, phrase="edema")
+    with pytest.raises(SistaError, match="--regions and --levels go with a corpus"):
+        sista.ground(run_path, image=film, phrase="edema", regions=tmp_path / "no.csv", levels=["word"])
     assert not (tmp_path / "out").exists()
 
 
 def test_a_heat_map_without_an_ending_is_refused(run_path: Path, tmp_path: Path) -> None:
     with pytest.raises(SistaError, match=r"give a name that ends in \.png"):
         sista.ground(run_path, image=tmp_path / "film.png", phrase="edema", out=tmp_path / "heat")
+
+
+def test_a_heat_map_does_not_overwrite_its_film(run_path: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)).save(tmp_path / "film.png")
+    before = (tmp_path / "film.png").read_bytes()
+    with pytest.raises(SistaError, match="is the film itself"):
+        sista.ground(run_path, image=tmp_path / "film.png", phrase="edema", out=tmp_path / "maps" / ".." / "film.png")
+    assert (tmp_path / "film.png").read_bytes() == before
+
+
+def test_the_hottest_place_is_a_patchs_centre_also_at_the_border() -> None:
+    """Maps are flat beyond the outermost centres: the corner of the film is as hot as the patch there, and was told for it."""
+    maps = np.zeros((1, 4, 4), dtype=np.float32)
+    for row, column in ((0, 0), (0, 3), (2, 3), (3, 1), (1, 2)):
+        maps[:] = 0
+        maps[0, row, column] = 1
+        assert hottest(enlarge(maps, [PatchCentres(8.0, 16.0)] * 2, 64, 64)[0]) == pytest.approx(
+            (16 * row + 7.5, 16 * column + 7.5), abs=0.5
+        )

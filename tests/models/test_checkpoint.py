@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from sista.errors import SistaError
-from sista.models.checkpoint import load_pretrained, save_pretrained
+from sista.models.checkpoint import load_pretrained, save_pretrained, stored_tensors
 from sista.models.dual_encoder import DualEncoder
 from sista.models.image_encoder import ImageEncoder
 from sista.models.text_encoder import TextEncoder
@@ -82,3 +83,13 @@ def test_other_format_is_refused(folder: Path) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
     with pytest.raises(SistaError, match="format 99"):
         load_pretrained(folder)
+
+
+def test_tensors_that_a_model_uses_twice_are_stored_and_come_back(tmp_path: Path) -> None:
+    """safetensors refuses shared memory: such an encoder trained, and could not be kept."""
+    tied = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    save_file(stored_tensors(tied.state_dict()), tmp_path / "tied.safetensors")
+    held = load_file(tmp_path / "tied.safetensors")
+    assert all(torch.equal(held[name], value) for name, value in tied.state_dict().items())
+    assert set(held) == set(tied.state_dict())

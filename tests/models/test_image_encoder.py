@@ -171,3 +171,16 @@ def test_what_was_made_of_a_folder_of_weights_can_be_made_again_without_it(tmp_p
     assert (again.name, len(again.model.blocks)) == ("test_vit", 2)
     again.load_state_dict(encoder.state_dict())
     assert again.describe() == described
+
+
+def test_patches_that_go_through_a_neck_have_its_width() -> None:
+    encoder = ImageEncoder("samvit_base_patch16", image_size=64)
+    with torch.no_grad():
+        found = encoder.eval()(torch.zeros(1, 1, 64, 64))
+    assert found.patches.shape[2] == encoder.patch_width
+    assert found.deepest.shape[2] == encoder.deepest_width
+
+
+def test_a_film_size_that_breaks_a_model_is_told() -> None:
+    with pytest.raises(SistaError, match="takes no films of 100 px"):
+        ImageEncoder("twins_svt_small", image_size=100)

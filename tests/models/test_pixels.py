@@ -13,7 +13,7 @@ from sista.models.backbone import open_backbone
 from sista.models.foreign import load_foreign
 from sista.models.foreign_keys import HALF
 from sista.models.image_encoder import ImageEncoder
-from sista.models.pixels import fold_pixels
+from sista.models.pixels import fold_pixels, require_plain
 from tests.models.test_foreign import ours, pixels, shaken, theirs
 
 # the tensor behind the first convolution, where padding at the border has not spread yet
@@ -95,3 +95,11 @@ def test_weights_for_other_patches_are_refused() -> None:
     with pytest.raises(SistaError, match=r"without patch_embed\.proj\.weight its features mean nothing"):
         load_foreign(encoder, timm.create_model("vit_small_patch32_224", num_classes=0, img_size=64).state_dict())
     assert torch.equal(encoder.model.patch_embed.proj.bias, before)
+
+
+@pytest.mark.parametrize("name", ["resnetv2_50x1_bit", "nf_resnet26"])
+def test_where_weights_are_standardised_at_each_call_other_pixels_are_refused(name: str) -> None:
+    model = timm.create_model(name, num_classes=0)
+    with pytest.raises(SistaError, match="standardises its first convolution's weights"):
+        require_plain(model, model.pretrained_cfg["first_conv"], name)
+    require_plain(timm.create_model("resnet18"), "conv1", "resnet18")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import (
+    AutoModel,
     BertConfig,
     BertModel,
     DistilBertConfig,
@@ -13,6 +14,7 @@ from transformers import (
     ElectraModel,
     RobertaConfig,
     RobertaModel,
+    T5Config,
 )
 
 from sista.errors import SistaError
@@ -128,3 +130,10 @@ def test_a_model_stored_in_bfloat16_is_trained_in_float32(tmp_path: Path) -> Non
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
     assert encoder(PIECES, MASK).pooled.dtype == torch.float32
     assert {parameter.dtype for parameter in TextEncoder(**encoder.describe()).parameters()} == {torch.float32}
+
+
+def test_a_model_that_is_no_text_encoder_is_told(tmp_path: Path) -> None:
+    T5Config(vocab_size=40, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2).save_pretrained(tmp_path)
+    AutoModel.from_config(T5Config.from_pretrained(tmp_path)).save_pretrained(tmp_path)
+    with pytest.raises(SistaError, match="is a t5, no encoder of texts alone"):
+        TextEncoder(str(tmp_path), vocabulary=40)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sista.training.log import RunLog, read_log
@@ -50,3 +51,20 @@ def test_tensorboard(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 2.5), (2, 2.5), (3, 2.5), (4, 1.5), (5, 1.5)]
+
+
+def test_who_is_stopped_while_a_log_is_written_anew_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = RunLog(tmp_path)
+    for step in range(1, 6):
+        log.write({"step": step, "loss": 1.0})
+    before = (tmp_path / "log.csv").read_bytes()
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sista.corpus.disk.os.fsync", stopped)
+    for write in (lambda: RunLog(tmp_path).rewind(3), lambda: log.write({"step": 6, "valid_loss": 2.0})):
+        with pytest.raises(KeyboardInterrupt):
+            write()
+        assert (tmp_path / "log.csv").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["log.csv"]

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 
 import sista
 from sista.corpus.corpus import Corpus
+from sista.corpus.disk import alone
 from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods.clip import Clip
@@ -316,3 +318,31 @@ def test_an_untrained_model_keeps_its_method_s_temperature(corpus_path: Path, tm
     card = load_pretrained(tmp_path / "run").card
     assert card["temperature"] == pytest.approx(temperature)
     assert card["films"] == {"display": {"window": "first", "frame": None}, "crop_borders": False}
+
+
+def test_weights_that_a_step_has_spoilt_are_told_and_not_kept(corpus_path: Path, tmp_path: Path) -> None:
+    """Its loss and gradient were finite; what came of them was not, and ended in a traceback or in a model of NaN."""
+    wild = OptimizerSettings(epochs=0.2, batch_size=24, learning_rate=1e30, warmup=0.0)
+    with pytest.raises(SistaError, match=r"not finite.*lower --optimizer\.learning_rate"):
+        pretrain(corpus_path, tmp_path / "run", method="clip", optimizer=wild, run=RunSettings(progress=False))
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_two_calls_do_not_train_in_one_folder(corpus_path: Path, tmp_path: Path) -> None:
+    short = OptimizerSettings(epochs=0.2, batch_size=24)
+    with alone(tmp_path / "run", "sista pretrain"), pytest.raises(SistaError, match="another `sista pretrain` is at work in"):
+        pretrain(corpus_path, tmp_path / "run", method="clip", optimizer=short, run=RunSettings(progress=False))
+    summary = pretrain(corpus_path, tmp_path / "run", method="clip", optimizer=short, run=RunSettings(progress=False))
+    shutil.rmtree(tmp_path / "run" / "model")
+    with pytest.raises(SistaError, match="a finished run without its model/; remove"):
+        pretrain(corpus_path, tmp_path / "run", method="clip", optimizer=short, run=RunSettings(progress=False))
+    (tmp_path / "run" / "summary.json").unlink()
+    again = pretrain(corpus_path, tmp_path / "run", method="clip", optimizer=short, run=RunSettings(progress=False))
+    assert (again["last"], (tmp_path / "run" / "model" / "config.json").is_file()) == (summary["last"], True)
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 24, "chunk": 1}, {"batch_size": 25, "chunk": 3}])
+def test_a_batch_norm_that_would_see_one_row_is_told_before_anything_is_written(corpus_path: Path, tmp_path: Path, change: dict) -> None:
+    with pytest.raises(SistaError, match="has a batch norm, which needs 2 pairs at once"):
+        pretrain(corpus_path, tmp_path / "run", method="clip", model=ModelSettings(hidden=16), optimizer=OptimizerSettings(**change))
+    assert not (tmp_path / "run").exists()

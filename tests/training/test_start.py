@@ -42,6 +42,13 @@ def test_another_corpus_takes_the_tokenizer_of_the_run(run_path: Path, tmp_path:
 
 
 def test_other_model_settings_are_told(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
-    with pytest.raises(SistaError, match=r"does not fit the model settings: \S+ is \(.*\) there, \(.*\) here"):
-        pretrain(corpus_path, tmp_path / "run", model=ModelSettings(start=str(run_path), dim=64), optimizer=NO_STEP, run=QUIET)
+    """Also those that no tensor's shape tells: vectors pooled otherwise are no start, and were taken for one."""
+    for other, told in (({"dim": 64}, "dim: 128 there, 64 here"), ({"text_pooling": "cls"}, "text.pooling: mean there, cls here")):
+        with pytest.raises(SistaError, match=rf"made with other model settings \({told}"):
+            pretrain(corpus_path, tmp_path / "run", model=ModelSettings(start=str(run_path), **other), optimizer=NO_STEP, run=QUIET)
+    model = ModelSettings(start=str(run_path), image_encoder="resnet18")
+    with pytest.raises(SistaError, match=r"does not fit the model settings: \S+ is .* there, .* here"):
+        pretrain(corpus_path, tmp_path / "run", model=model, optimizer=NO_STEP, run=QUIET)
+    free = ModelSettings(start=run_path, dropout=0.3)  # type: ignore[arg-type]  a path will do, and dropout is no part of the start
+    pretrain(corpus_path, tmp_path / "free", model=free, optimizer=NO_STEP, run=QUIET)
     assert not (tmp_path / "run").exists()

@@ -87,6 +87,8 @@ def embed(
     if shard < 1:
         raise SistaError(f"--shard is {shard}; it must be at least 1")
     begin, data, out = time.perf_counter(), Path(data), Path(out)
+    if data.is_dir() and (report_column is not None or image_column != "image"):
+        raise SistaError("--image-column and --report-column name columns of a table; a corpus has films and reports of its own")
     source = _corpus(data, split) if data.is_dir() else _table(data, image_column, report_column, split)
     if not len(source):
         raise SistaError(f"{data} has no film{f' in split {split!r}' if split else ''} to embed")
@@ -213,7 +215,7 @@ def _claim(out: Path, description: dict[str, Any]) -> None:
     file = out / "embed.json"
     if file.exists():
         there = read_json(file)
-        if other := [name for name in description if there.get(name) != description[name]]:
+        if other := [name for name in description if name != "source" and there.get(name) != description[name]]:
             raise SistaError(f"{out} was begun with another {', '.join(other)}; give another --out, or delete it to begin again")
     else:
         if any(out.iterdir()):

@@ -10,13 +10,21 @@ from sista.models.receptive_field import PatchCentres
 
 
 def enlarge(maps: np.ndarray, centres: Sequence[PatchCentres], size: int, side: int) -> np.ndarray:
-    """Maps [N,h,w] of films of `size` pixels as float32 [N,side,side]: bilinear between the centres of patches, and beyond the outermost
-    ones theirs. centres: down and right.
+    """Maps [N,h,w] of films of `size` pixels as float32 [N,side,side], see `enlarge_at`.
 
     With the centres of an even grid it is what torch's `interpolate` gives without aligned corners.
     """
     places = (np.arange(side) + 0.5) * size / side
-    down, right = (_weights((places - one.first) / one.step, cells) for one, cells in zip(centres, maps.shape[1:], strict=True))
+    return enlarge_at(maps, centres, places, places)
+
+
+def enlarge_at(maps: np.ndarray, centres: Sequence[PatchCentres], rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Maps [N,h,w] at places of the film that the encoder saw, rows [H] and columns [W] in its pixels, as float32 [N,H,W]: bilinear between
+    the centres of patches, and beyond the outermost ones theirs. centres: down and right."""
+    down, right = (
+        _weights((places - one.first) / one.step, cells)
+        for places, one, cells in zip((rows, columns), centres, maps.shape[1:], strict=True)
+    )
     return down @ maps.astype(np.float32, copy=False) @ right.T
 
 

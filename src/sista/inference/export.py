@@ -10,6 +10,7 @@ docs/export.md has a reader of it in twenty lines.
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -160,8 +161,11 @@ def _difference(program: Program, run: Runner, model: PretrainedModel, longest: 
         for ours, theirs in zip(run(given), program.expected(given), strict=True):
             if ours.shape != theirs.shape:
                 raise SistaError(f"{name} gives {tuple(ours.shape)} for a batch of {batch}, the model {tuple(theirs.shape)}: not exported")
-            largest = max(largest, float((ours - theirs).abs().max()))
-    if not largest <= TOLERANCE:
+            found = float((ours - theirs).abs().max())
+            if not math.isfinite(found):
+                raise SistaError(f"{name}, or the model itself, gives numbers that are not finite: nothing was exported")
+            largest = max(largest, found)
+    if largest > TOLERANCE:
         raise SistaError(f"{name} differs from the model by {largest:.2g}, more than {TOLERANCE:g}: nothing was exported")
     return largest
 

@@ -8,13 +8,15 @@ from typing import Any
 
 from sista import versions
 from sista.corpus.films.augmentation import MEAN, STD
+from sista.corpus.films.radiograph import WINDOW
 from sista.corpus.reports import words
 from sista.inference.pretrained import PretrainedModel
 from sista.inference.programs import Program
 from sista.metrics.result import encoder_hash
 
 FILM = (
-    "gray, bright = dense, 8 bit; of DICOM the window and frame `display` say, black borders cut off where `crop_borders`; "
+    "gray, bright = dense, turned as EXIF says; 8 bit, of files with more the percentiles `window` black and white; "
+    "of DICOM the window and frame `display` say, black borders cut off where `crop_borders`; "
     "long side resized to `size` (bilinear, antialiased); padded with 0 to a square, the film in its middle; "
     "divided by 255, less `mean`, divided by `std`; float32 [batch, 1, size, size]"
 )
@@ -49,6 +51,7 @@ def card(model: PretrainedModel, folder: Path, programs: list[Program]) -> dict[
             "mean": MEAN,
             "std": STD,
             "preparation": FILM,
+            "window": list(WINDOW),
             **model.shown,
         },
         "text": {

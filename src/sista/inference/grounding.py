@@ -102,6 +102,8 @@ def ground(
         raise SistaError(f"--levels {', '.join(strange)}: choose from {', '.join(LEVELS)}")
     if image is None:
         require_folder(out)
+    elif unused := [f"--{name}" for name, given in {"regions": regions, "levels": levels}.items() if given is not None]:
+        raise SistaError(f"{' and '.join(unused)} go with a corpus, --data, not with one film")
     trained = load(model, device, precision)
     if image is not None:
         if not phrase:
@@ -109,15 +111,17 @@ def ground(
         out = None if out is None else Path(out)
         if out is not None and out.suffix.lower() != ".png":
             raise SistaError(f"--out {out}: the heat map over the film is written as PNG; give a name that ends in .png")
+        if out is not None and out.resolve() == Path(image).resolve():
+            raise SistaError(f"--out {out} is the film itself, which would be lost; give another name")
         heat = trained.heatmap(image, phrase)
-        row, column = np.unravel_index(int(heat.argmax()), heat.shape)
+        row, column = hottest(heat)
         if out is not None:
             save_overlay(out, trained.read(image), heat)
         return {
             "task": "ground",
             "image": str(image),
             "phrase": phrase,
-            "hottest": {"x": int(column), "y": int(row)},
+            "hottest": {"x": column, "y": row},
             "out": str(out) if out else None,
         }
     assert data is not None
@@ -146,6 +150,14 @@ def ground(
     if out is not None:
         write_run(out, result, _columns(corpus, scored))
     return result
+
+
+def hottest(heat: np.ndarray) -> tuple[int, int]:
+    """Row and column of the hottest place of a map [H,W]; where a border is as hot as its patch, the innermost: the patch's centre."""
+    rows, columns = np.nonzero(heat >= heat.max() - 1e-6 * np.ptp(heat))
+    middle = (np.array(heat.shape) - 1) / 2
+    best = int(np.argmin((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2))
+    return int(rows[best]), int(columns[best])
 
 
 def ground_regions(

@@ -61,7 +61,10 @@ class VectorIndex:
         return f"VectorIndex({len(self):,} x {self.vectors.shape[1]}, {self.kind})"
 
     def search(self, queries: ArrayLike, k: int) -> Neighbours:
-        """The k nearest of each query [q,D], best first; equal scores in the order of their rows (which of them, faiss chooses)."""
+        """The k nearest of each query [q,D], best first; equal scores in the order of their rows (which of them, faiss chooses).
+
+        Scores of equal vectors may differ in their last digits, by where these lie.
+        """
         wanted = unit_rows(queries)
         if k < 1 or wanted.shape[1] != self.vectors.shape[1]:
             raise SistaError(f"{k} neighbours of queries {wanted.shape} among vectors {self.vectors.shape}: expected k >= 1 and one width")

@@ -20,7 +20,7 @@ from sista.corpus.reports.tokens import TokenStore
 from sista.corpus.reports.words import word_spans
 from sista.corpus.study import StudyRefused
 from sista.errors import SistaError
-from sista.inference.enlarge import enlarge
+from sista.inference.enlarge import enlarge, enlarge_at
 from sista.inference.prompts import PromptPair, default_prompts
 from sista.metrics.result import encoder_hash
 from sista.models.checkpoint import load_pretrained
@@ -99,11 +99,13 @@ class PretrainedModel:
         pixels, (x, y) = self._cropped(whole)
         height, width = pixels.shape
         grid = self.patch_map(self._prepared(pixels)[None], [phrase])[0]
-        side = max(height, width)
-        full = self.enlarged(grid[None], side)[0]
-        top, left = (side - height) // 2, (side - width) // 2
+        small = resize_film(pixels, self.image_size)[0].shape
+        rows, columns = (
+            (np.arange(long) + 0.5) * short / long + (self.image_size - short) // 2  # where a pixel of the film came to lie
+            for long, short in zip(pixels.shape, small, strict=True)
+        )
         heat = np.full(whole.shape, grid.min(), dtype=np.float32)
-        heat[y : y + height, x : x + width] = full[top : top + height, left : left + width]
+        heat[y : y + height, x : x + width] = enlarge_at(grid[None], self.encoder.image.centres, rows, columns)[0]
         return heat
 
     @torch.inference_mode()
@@ -127,7 +129,9 @@ class PretrainedModel:
             )
         patches = patches.float() - self.encoder.patch_mean(grid)
         scores = torch.einsum("nl,nld,npd->np", weight, words.float(), patches)
-        return scores.view(len(images), *grid).cpu().numpy()
+        maps = scores.view(len(images), *grid).cpu().numpy()
+        _require_finite("patches", maps)
+        return maps
 
     def enlarged(self, maps: np.ndarray, side: int) -> np.ndarray:
         """Maps [N,h,w] of `patch_map` over the films' square, [N,side,side]."""

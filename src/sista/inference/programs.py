@@ -137,9 +137,17 @@ def random_inputs(encoder: DualEncoder, batch: int, length: int, seed: int = 0) 
     rows = encoder.text.model.get_input_embeddings().num_embeddings
     return {
         "films": torch.rand(batch, 1, size, size, generator=generator) * 4 - 2,
-        "pieces": torch.randint(0, rows, (batch, length), generator=generator),
+        "pieces": _no_padding(encoder, torch.randint(0, rows, (batch, length), generator=generator)),
         "mask": mask,
         "piece_word": torch.where(mask & (place > 0), (place - 1) // 2, -1),
         "word_weight": weight / weight.sum(1, keepdim=True).clamp(min=1e-6),
         "phrase": vector / vector.norm(dim=1, keepdim=True),
     }
+
+
+def _no_padding(encoder: DualEncoder, pieces: Tensor) -> Tensor:
+    """Pieces of which none is the padding: no tokenizer puts it into a text, and RoBERTa counts places by it."""
+    padding = getattr(encoder.text.model.config, "pad_token_id", None)
+    return (
+        pieces if padding is None else torch.where(pieces == padding, (padding + 1) % max(2, encoder.text.model.config.vocab_size), pieces)
+    )

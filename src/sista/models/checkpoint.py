@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from sista.errors import SistaError
 from sista.models.dual_encoder import DualEncoder
@@ -28,7 +30,7 @@ class Pretrained:
 
 def save_pretrained(folder: Path, encoder: DualEncoder, card: dict[str, Any]) -> None:
     """Write `model.safetensors` and `config.json` into `folder`; the caller adds the tokenizer. The configuration comes last."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    tensors = stored_tensors(encoder.state_dict())
     description = {"format": FORMAT, "encoder": encoder.describe(), "card": card}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,6 +38,19 @@ def save_pretrained(folder: Path, encoder: DualEncoder, card: dict[str, Any]) ->
         (folder / "config.json").write_text(json.dumps(description, indent=2, default=str) + "\n")
     except (SafetensorError, OSError) as error:
         raise SistaError(f"{folder}: the model cannot be written ({error}); make room there, or mend what is in the way") from error
+
+
+def stored_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a state dict as safetensors takes them: on the CPU, whole, and each with memory of its own, also where a model uses
+    one parameter twice."""
+    stored: dict[str, Tensor] = {}
+    seen = set[int]()
+    for name, tensor in state.items():
+        one = tensor.detach().cpu().contiguous()
+        place = one.untyped_storage().data_ptr()
+        stored[name] = one.clone() if place in seen else one
+        seen.add(place)
+    return stored
 
 
 def load_pretrained(path: str | Path, weights: bool = True) -> Pretrained:

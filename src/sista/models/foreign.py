@@ -24,7 +24,7 @@ from torch import Tensor
 from sista.errors import SistaError
 from sista.models.foreign_keys import DIALECTS, PIXELS, Layout, layout_of, prefixes, translate
 from sista.models.image_encoder import ImageEncoder
-from sista.models.pixels import Pixels, fold_pixels, one_channel
+from sista.models.pixels import OURS, Pixels, fold_pixels, one_channel, require_plain
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 
@@ -147,6 +147,8 @@ def load_foreign(
     settings = getattr(encoder.model, "pretrained_cfg", None) or {}
     pixels = _pixels(settings, chosen, dialect)
     first = settings.get("first_conv")
+    if pixels != OURS:
+        require_plain(encoder.model, first, encoder.name)
     if pixels is not None and (not isinstance(first, str) or f"{first}.weight" in theirs):
         fold_pixels(theirs, first, pixels, encoder.name)
     for name in wanted.keys() & theirs.keys():

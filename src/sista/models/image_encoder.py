@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sista.errors import SistaError, nearest
 from sista.models import stem
-from sista.models.pixels import fold_pixels, one_channel
+from sista.models.pixels import fold_pixels, one_channel, require_plain
 from sista.models.receptive_field import PatchCentres, patch_centres, reductions
 
 
@@ -77,10 +77,9 @@ class ImageEncoder(nn.Module):
         else:
             self.stage = max((i for i, s in enumerate(strides) if s <= patch_stride), default=0)
         self.last_is_deeper = bool(getattr(self.model, "last_is_deeper", False))
-        self.patch_width: int = self.model.feature_info[self.stage]["num_chs"]
-        self.deepest_width: int = self.model.feature_info[-1]["num_chs"]
         try:
             self.width, self.grid, self.centres, embedded = self._probe()
+            self.patch_width, self.deepest_width = self._widths()
         except (AssertionError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:160]
             raise SistaError(
@@ -100,6 +99,18 @@ class ImageEncoder(nn.Module):
         centres = (patch_centres(found[0], self.image_size, grid[0]), patch_centres(found[1], self.image_size, grid[1]))
         return width, grid, centres, embedded
 
+    @torch.no_grad()
+    def _widths(self) -> tuple[int, int]:
+        """Of a patch and of one of the deepest, as `forward` gives them: a neck behind the last block may change them."""
+        training = self.model.training
+        self.model.eval()
+        final, maps, _ = self.through(torch.zeros(1, 1, self.image_size, self.image_size), self._stages(), norm=True)
+        self.model.train(training)
+        return maps[0].shape[1], (final if self.last_is_deeper else maps[-1]).shape[1]
+
+    def _stages(self) -> list[int]:
+        return sorted({self.stage, len(self.model.feature_info) - 1})
+
     def through(
         self, images: Float[Tensor, "b 1 h w"], indices: list[int], norm: bool = False
     ) -> tuple[Tensor, list[Tensor], Tensor | None]:
@@ -112,8 +123,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 1 h w"]) -> ImageFeatures:
         """Pooled vector and patches of a batch of normalised films."""
-        stages = sorted({self.stage, len(self.model.feature_info) - 1})
-        final, maps, embedded = self.through(images, stages, norm=True)
+        final, maps, embedded = self.through(images, self._stages(), norm=True)
         chosen = maps[0]
         grid = (chosen.shape[2], chosen.shape[3])
         patches = chosen.flatten(2).transpose(1, 2)
@@ -179,10 +189,15 @@ def _create(name: str, image_size: int, pretrained: bool, options: dict[str, Any
         if pretrained:
             whole = _made(name, image_size, in_chans=3, pretrained=True, **options)
             state, settings = whole.state_dict(), whole.pretrained_cfg
+            require_plain(whole, settings.get("first_conv"), name)
             fold_pixels(state, settings.get("first_conv"), (tuple(settings["mean"]), tuple(settings["std"])), name)
             weight = f"{settings['first_conv']}.weight"
             model.load_state_dict({**state, weight: one_channel(state[weight])})
         return model
+    except AssertionError as error:  # timm's own check of the film's size
+        raise SistaError(
+            f"image encoder {name!r} takes no films of {image_size} px ({error}); choose a multiple of its patch size"
+        ) from error
     except (OSError, RuntimeError, ValueError) as error:
         remedy = (
             "give a folder that timm saved, local-dir:/FOLDER, or leave pre-trained weights off"

@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sista.errors import SistaError
 
@@ -46,6 +46,15 @@ def fold_pixels(state: MutableMapping[str, Tensor], first: Any, pixels: Pixels, 
     elif constant.abs().max() > 1e-6:
         raise SistaError(f"{name!r}: behind {first} stands neither a bias nor a batch norm for its pixels' mean {pixels[0]}; {_OTHERS}")
     state[f"{first}.weight"] = weight * (STD / std)[None, :, None, None]
+
+
+def require_plain(model: nn.Module, first: Any, name: str) -> None:
+    """SistaError for a model whose first convolution standardises its weights: what is scaled in or summed would be undone at each call."""
+    module = model.get_submodule(first) if isinstance(first, str) else None
+    if "StdConv" in type(module).__name__:
+        raise SistaError(
+            f"{name!r} standardises its first convolution's weights: its pixels cannot go into them, nor three channels into one; {_OTHERS}"
+        )
 
 
 def one_channel(weight: Tensor) -> Tensor:

@@ -40,6 +40,11 @@ class TextEncoder(nn.Module):
             raise SistaError(f"text pooling {pooling!r}: choose 'mean' or 'cls'")
         self.name, self.pooling = name, pooling
         self.model = _create(name, vocabulary, config, dropout)
+        if getattr(self.model.config, "is_encoder_decoder", False) or not hasattr(self.model.config, "hidden_size"):
+            kind = self.model.config.model_type
+            raise SistaError(
+                f"text encoder {name!r} is a {kind}, no encoder of texts alone; choose one such as BERT, RoBERTa, ELECTRA or MPNet"
+            )
         self.width: int = self.model.config.hidden_size
         self.packs = True
         rows = self.model.get_input_embeddings().num_embeddings

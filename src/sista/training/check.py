@@ -66,12 +66,18 @@ def check_ranges(model: ModelSettings, optimizer: OptimizerSettings, augment: Au
             raise SistaError(f"settings.{name} is {value}; it is a share of pairs, 0 to 1")
 
 
-def check_shared(optimizer: OptimizerSettings, processes: Processes) -> None:
-    """SistaError for a batch that the processes cannot share."""
+def check_shared(model: ModelSettings, optimizer: OptimizerSettings, processes: Processes) -> None:
+    """SistaError for a batch that the processes cannot share, and for one of which a projection's batch norm would see one row alone."""
     if optimizer.batch_size % processes.world:
         raise SistaError(
             f"optimizer.batch_size {optimizer.batch_size} is that of all processes and cannot be shared by {processes.world}; "
             f"make it a multiple of {processes.world}"
+        )
+    rows = optimizer.batch_size // processes.world
+    if model.hidden and 1 in (rows, optimizer.chunk, rows % optimizer.chunk if optimizer.chunk else 0):
+        raise SistaError(
+            f"model.hidden {model.hidden} has a batch norm, which needs 2 pairs at once, and a batch of {rows} a process in chunks of "
+            f"{optimizer.chunk or rows} leaves one alone; choose another optimizer.chunk or batch_size, or model.hidden 0"
         )
 
 

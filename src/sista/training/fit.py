@@ -82,6 +82,8 @@ class Fit:
                 row = self.step(step, [next(batches) for _ in range(plan.optimizer.accumulate)], logged)
                 if logged or evaluated or kept:
                     self._require_finite()
+                if evaluated or kept:
+                    self._require_finite_weights(done)
                 self.seconds += time.perf_counter() - begin
                 if evaluated or kept:
                     self.processes.average_norms(self.learner.encoder)
@@ -193,6 +195,14 @@ class Fit:
             f"the {what} is not finite at step {step} on studies {', '.join(studies[:4])}{more} (all in {file}); {good}; "
             "look at those studies, or lower --optimizer.learning_rate in a new --out"
         )
+
+    def _require_finite_weights(self, done: int) -> None:
+        """Raise if an update has spoilt a weight, before it is scored or kept. Waits for the device."""
+        if all(bool(torch.isfinite(value).all()) for value in self.learner.state_dict().values()):
+            return
+        kept = checkpoints(self.folder)
+        good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written before"
+        raise SistaError(f"weights are not finite after step {done}; {good}; lower --optimizer.learning_rate in a new --out")
 
 
 def seed_step(seed: int, step: int, device: torch.device) -> torch.Generator:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sista.corpus.disk import room_for
+from sista.corpus.disk import room_for, write_bytes
 from sista.errors import SistaError
 
 
@@ -28,14 +29,12 @@ class RunLog:
 
     def rewind(self, step: int) -> None:
         """Keep the rows up to and including `step`; TensorBoard is told to pass over what came after. Before the first `write`."""
-        if self.path.is_file():
-            written = self.path.read_bytes()
-            self.path.write_bytes(written[: written.rfind(b"\n") + 1])  # a killed run may have left half a line
         rows = [row for row in read_log(self.path) if row["step"] <= step] if self.path.is_file() else []
-        self.columns = []
-        self.path.unlink(missing_ok=True)
-        for row in rows:
-            self._append(row)
+        self.columns = list(dict.fromkeys(name for row in rows for name in row))
+        if rows:
+            self._write_all(rows)
+        else:
+            self.path.unlink(missing_ok=True)
         self._purged = step + 1
 
     def write(self, row: dict[str, float]) -> None:
@@ -58,18 +57,24 @@ class RunLog:
             if fresh:
                 earlier = read_log(self.path) if self.path.is_file() else []
                 self.columns += fresh
-                with self.path.open("w", newline="") as file:
-                    writer = csv.DictWriter(file, self.columns)
-                    writer.writeheader()
-                    writer.writerows(earlier)
+                self._write_all(earlier)
             with self.path.open("a", newline="") as file:
                 csv.DictWriter(file, self.columns).writerow(row)
 
+    def _write_all(self, rows: list[dict[str, float]]) -> None:
+        """Anew and as a whole: who is stopped meanwhile keeps what was there."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_bytes(self.path, text.getvalue().encode())
+
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The rows of a log; what a row does not have is left out of it."""
-    with path.open(newline="") as file:
-        return [{name: _number(name, text) for name, text in row.items() if text not in ("", None)} for row in csv.DictReader(file)]
+    """The rows of a log; what a row does not have is left out of it, and so is half a line that a killed run has left."""
+    text = path.read_bytes()
+    whole = io.StringIO(text[: text.rfind(b"\n") + 1].decode(), newline="")
+    return [{name: _number(name, text) for name, text in row.items() if text not in ("", None)} for row in csv.DictReader(whole)]
 
 
 def _number(name: str, text: str) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from sista import versions
 from sista.corpus.corpus import Corpus
-from sista.corpus.disk import read_json, write_json
+from sista.corpus.disk import LOCK, alone, read_json, write_json
 from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods import make_method, require_teacher, settings_of
@@ -70,6 +71,7 @@ def pretrain(
         run: where and how often.
     """
     data, out = Path(data), Path(out)
+    model = replace(model, start=None if model.start is None else str(model.start))
     chosen = settings_of(method, settings or {})
     require_teacher(method, teacher)
     corpus = Corpus.open(data)
@@ -89,11 +91,11 @@ def pretrain(
         "augment": asdict(augment),
         "run": asdict(run),
     }
-    with join(run.device) as (processes, device):
-        check_shared(optimizer, processes)
+    with join(run.device) as (processes, device), ExitStack() as stack:
+        check_shared(model, optimizer, processes)
         earlier = processes.from_first(lambda: _earlier(out, configuration, plain(settings_of(method, {}))))
         if earlier.get("finished"):
-            return read_json(out / "summary.json") if processes.first else {}
+            return _finished(out) if processes.first else {}
         precision = processes.from_first(lambda: earlier.get("precision") or choose_precision(run.precision, device))
         taught = processes.in_turn(lambda: corpus.teacher(teacher))
         shares = {share for name, given in SHARES.items() if (share := getattr(chosen, name, 0)) and not getattr(chosen, given, 0)}
@@ -109,8 +111,8 @@ def pretrain(
         if run.compile:
             encoder.compile_encoders()
         steps = _steps(corpus, optimizer)
+        processes.from_first(lambda: stack.enter_context(alone(out, "sista pretrain")))
         if processes.first:
-            out.mkdir(parents=True, exist_ok=True)
             stated = {**configuration, "cut_offs": cut_offs, "precision": precision, "steps": steps, "versions": versions()}
             write_json(out / "run.json", stated)
 
@@ -120,6 +122,8 @@ def pretrain(
         summary = {}
         if processes.first:
             measure_mean_patches(encoder, corpus, precision, device)
+            if not bool(torch.isfinite(encoder.mean_patches).all()):
+                raise SistaError(f"{out}: patches of training films are not finite after the last step; lower --optimizer.learning_rate")
             summary = _finish(corpus, learner, method, plan, last, fit.seconds, processes.world)
         processes.wait()
         return summary
@@ -170,7 +174,7 @@ def _earlier(out: Path, configuration: dict[str, Any], defaults: dict[str, Any])
     """What an earlier, equal call had settled in `out`; refuses a folder with anything else in it. defaults: of the method's settings."""
     file = out / "run.json"
     if not file.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(one.name != LOCK for one in out.iterdir())):
             raise SistaError(f"{out} is not empty and holds no sista run; choose a new --out")
         return {}
     earlier = read_json(file)
@@ -182,6 +186,15 @@ def _earlier(out: Path, configuration: dict[str, Any], defaults: dict[str, Any])
             f"{out} holds a run with other settings ({'; '.join(changed[:5])}); choose a new --out, or give the same settings to go on"
         )
     return {**earlier, "finished": (out / "summary.json").is_file()}
+
+
+def _finished(out: Path) -> dict[str, Any]:
+    """The summary of a finished run, whose model must be there."""
+    if not (out / "model" / "config.json").is_file():
+        raise SistaError(
+            f"{out} holds a finished run without its model/; remove {out / 'summary.json'} to have it written from the checkpoint"
+        )
+    return read_json(out / "summary.json")
 
 
 def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sista.corpus.corpus import Corpus
 from sista.corpus.reports.tokenizer import ReportTokenizer
 from sista.errors import SistaError
 from sista.models.checkpoint import load_pretrained
 from sista.models.dual_encoder import DualEncoder
+
+FREE = (
+    "name",
+    "_name_or_path",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "config",
+)
 
 
 def start_from(encoder: DualEncoder, path: str | Path, corpus: Corpus) -> None:
@@ -22,6 +35,8 @@ def start_from(encoder: DualEncoder, path: str | Path, corpus: Corpus) -> None:
         raise SistaError(
             f"corpus {corpus.path} has another tokenizer than {path}: build it with --tokenizer {earlier.folder / 'tokenizer.json'}"
         )
+    if other := _others(earlier.encoder.describe(), encoder.describe()):
+        raise SistaError(f"{path} was made with other model settings ({'; '.join(other[:4])}); give those of its run.json")
     theirs, ours = earlier.encoder.state_dict(), encoder.state_dict()
     shapes = {name: tuple(value.shape) for name, value in ours.items()}
     for name in [*theirs, *ours]:
@@ -31,3 +46,15 @@ def start_from(encoder: DualEncoder, path: str | Path, corpus: Corpus) -> None:
                 f"{path} does not fit the model settings: {name} is {there} there, {here} here; give the settings of its run.json"
             )
     encoder.load_state_dict(theirs)
+
+
+def _others(there: Mapping[str, Any], here: Mapping[str, Any], where: str = "") -> list[str]:
+    """What two descriptions of encoders say differently; names tell apart no architectures, and dropout is a matter of training."""
+    found = []
+    for key in dict.fromkeys([*there, *here]):
+        one, other = there.get(key), here.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += _others(one, other, f"{where}{key}.")
+        elif one != other and key not in FREE:
+            found.append(f"{where}{key}: {one} there, {other} here")
+    return found

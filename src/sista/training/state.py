@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sista.errors import SistaError
+from sista.models.checkpoint import stored_tensors
 
 KEEP = 2
 
@@ -27,7 +28,7 @@ def save_checkpoint(folder: Path, step: int, method: nn.Module, optimizer: torch
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        save_file({k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}, partial / "method.safetensors")
+        save_file(stored_tensors(method.state_dict()), partial / "method.safetensors")
         tensors, groups = _flatten(optimizer)
         save_file(tensors, partial / "optimizer.safetensors", metadata=groups)
         (partial / "state.json").write_text(json.dumps({**state, "step": step}) + "\n")

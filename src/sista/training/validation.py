@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sista.corpus.corpus import Corpus
+from sista.errors import SistaError
 from sista.methods.method import Method
 from sista.metrics.retrieval import retrieval_metrics
 from sista.models.precision import autocast
@@ -35,6 +36,8 @@ def validate(
         with autocast(precision, device):
             result = learner(batch, images, torch.Generator(device).manual_seed(start), statistics=True)
             vectors = learner.encoder(images, batch.pieces, batch.piece_mask, batch.piece_word, batch.word_mask)
+        if not bool(torch.isfinite(vectors.image).all() and torch.isfinite(vectors.text).all()):
+            raise SistaError("vectors of the valid split are not finite; lower --optimizer.learning_rate, or give --run.precision fp32")
         image.append(vectors.image.float().cpu())
         text.append(vectors.text.float().cpu())
         if start and len(batch) < PAIRS:

@@ -10,14 +10,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from sista.benchmark.grid.earlier import read_earlier
 from sista.benchmark.grid.jobs import Job, jobs_of, missing_of
@@ -27,6 +24,7 @@ from sista.benchmark.grid.settings import Grid
 from sista.benchmark.grid.summary import gather
 from sista.benchmark.grid.table import write_tables
 from sista.benchmark.grid.tune import Trial, chosen, scored, trial_grid, trials_of, write_trials
+from sista.corpus.disk import alone
 from sista.errors import SistaError
 
 PRELOAD = ("torch", "timm", "transformers", "pandas", "sista.benchmark.grid.jobs", "sista.training.pretrain", "sista.transfer.segment")
@@ -87,7 +85,7 @@ def benchmark(
         if commands and len(lost) < len(missing):
             return {**_write_commands(plan, tuning, missing, out), "tuning": True}
         if missing and not (commands or tables_only):
-            with _alone(out):
+            with alone(out, "sista benchmark"):
                 lost = _do(missing, processes, threads, progress)
         tuned = trials_of(plan, tuning, lost, past)
         write_trials(tuned, out)
@@ -99,7 +97,7 @@ def benchmark(
         return _write_commands(plan, jobs, missing, out)
     failed = dict[Job, str]()
     if missing and not tables_only:
-        with _alone(out):
+        with alone(out, "sista benchmark"):
             failed = _do(missing, processes, threads, progress)
     found = gather(plan, [job for job in jobs if job.key[0]], past)
     result: dict[str, Any] = {
@@ -148,22 +146,6 @@ def _lost(missing: Sequence[Job]) -> dict[Job, str]:
         if reason := job.failure or (UNTRIED if {one.folder for one in lost} & set(job.needs) else ""):
             lost[job] = reason
     return lost
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """SistaError while another call does the jobs of `out`: both would do all of them, and one remove what the other has done."""
-    lock = FileLock(out / ".lock", blocking=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise SistaError(f"another `sista benchmark` is at work in {out}; wait for it, or give another --out") from error
-    except (OSError, NotImplementedError) as error:
-        print(f"{out} lies where no file can be locked ({error}); see to it that no other call works there", file=sys.stderr)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _write_commands(grid: Grid, jobs: list[Job], missing: list[Job], out: Path) -> dict[str, Any]:
