@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import (
+    AutoConfig,
     AutoModel,
     BertConfig,
     BertModel,
@@ -137,3 +138,17 @@ def test_a_model_that_is_no_text_encoder_is_told(tmp_path: Path) -> None:
     AutoModel.from_config(T5Config.from_pretrained(tmp_path)).save_pretrained(tmp_path)
     with pytest.raises(SistaError, match="is a t5, no encoder of texts alone"):
         TextEncoder(str(tmp_path), vocabulary=40)
+
+
+@pytest.mark.parametrize(("kind", "most"), [("mpnet", 18), ("camembert", 18), ("distilbert", 20)])
+def test_the_longest_text_is_what_a_model_takes(kind: str, most: int, tmp_path: Path) -> None:
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "pad_token_id": 1}
+    small = {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32} if kind == "distilbert" else small
+    config = AutoConfig.for_model(kind, vocab_size=40, max_position_embeddings=20, **small)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    encoder = TextEncoder(str(tmp_path), vocabulary=40).eval()
+    assert encoder.longest == most
+    longest, longer = (torch.full((1, count), 7) for count in (most, most + 1))
+    assert encoder(longest, torch.ones_like(longest, dtype=torch.bool)).pieces.isfinite().all()
+    with pytest.raises((IndexError, RuntimeError)):
+        encoder(longer, torch.ones_like(longer, dtype=torch.bool))

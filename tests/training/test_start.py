@@ -1,5 +1,6 @@
 """Training that starts from an earlier run: its weights, its tokenizer, its model settings."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,13 @@ def test_other_model_settings_are_told(run_path: Path, corpus_path: Path, tmp_pa
     free = ModelSettings(start=run_path, dropout=0.3)  # type: ignore[arg-type]  a path will do, and dropout is no part of the start
     pretrain(corpus_path, tmp_path / "free", model=free, optimizer=NO_STEP, run=QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_from_its_checkpoint_where_the_start_is_gone(run_path: Path, corpus_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_path / "model", tmp_path / "start")
+    model, optimizer = ModelSettings(start=str(tmp_path / "start")), OptimizerSettings(epochs=0.3, batch_size=24)
+    whole = pretrain(corpus_path, tmp_path / "run", method="clip", model=model, optimizer=optimizer, run=QUIET)
+    (tmp_path / "run" / "summary.json").unlink()
+    shutil.rmtree(tmp_path / "start")
+    again = pretrain(corpus_path, tmp_path / "run", method="clip", model=model, optimizer=optimizer, run=QUIET)
+    assert again["last"] == whole["last"]

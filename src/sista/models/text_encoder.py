@@ -16,6 +16,7 @@ WORTH_PACKING = 0.95  # a batch of which more than this share is real pieces goe
 # Randomly initialised BERTs by name: hidden size, layers, heads, feed-forward size.
 SIZES = {"compact": (128, 2, 4, 256), "small": (256, 4, 4, 1024), "base": (768, 12, 12, 3072)}
 
+BEHIND_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "data2vec-text")  # places count from the padding's id on
 # Kinds of models that take a mask [b,1,t,t] as it is, and texts packed in one row; and what they add to a piece's position
 PLAIN_KINDS = {"bert": 0, "electra": 0, "roberta": 1, "xlm-roberta": 1}
 
@@ -58,7 +59,7 @@ class TextEncoder(nn.Module):
         """The most pieces that one text may have; models that state no number take any."""
         config = self.model.config
         places = int(getattr(config, "max_position_embeddings", 0) or 0)
-        first = (config.pad_token_id or 0) + 1 if PLAIN_KINDS.get(config.model_type) else 0  # RoBERTa's positions begin behind padding's
+        first = (config.pad_token_id or 0) + 1 if config.model_type in BEHIND_PADDING else 0
         return places - first if places > 0 else 10**9
 
     def forward(self, pieces: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> TextFeatures:

@@ -31,6 +31,7 @@ from sista.training.log import require_tensorboard
 from sista.training.processes import join
 from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSettings, RunSettings
 from sista.training.start import start_from
+from sista.training.state import checkpoints
 
 GROUPS = {"model": ModelSettings, "optimizer": OptimizerSettings, "augment": AugmentSettings, "run": RunSettings}
 SHOWN = ("progress", "tensorboard")  # what a run may show differently when it goes on
@@ -103,7 +104,7 @@ def pretrain(
         torch.manual_seed(run.seed)
         image_size = model.image_size or corpus.size
         encoder = make_encoder(corpus, model, image_size)
-        if model.start:
+        if model.start and not processes.from_first(lambda: bool(checkpoints(out / "checkpoints"))):  # else it goes on from there
             start_from(encoder, model.start, corpus)
         learner = make_method(method, encoder, taught, chosen).to(device)
         encoder.image.to(memory_format=torch.channels_last)
