@@ -57,6 +57,8 @@ def test_with_its_own_tokenizer_it_trains_and_loads_without_the_original(bert: P
     corpus = Corpus.open(tmp_path / "corpus")
     assert len(corpus.tokenizer) == 63
     pretrain(corpus.path, tmp_path / "run", model=ModelSettings(text_encoder=str(bert)), optimizer=OPTIMIZER, run=RUN)
+    further = ModelSettings(text_encoder=str(bert), start=str(tmp_path / "run"))  # the same encoders, made of a folder and of a checkpoint
+    pretrain(corpus.path, tmp_path / "further", model=further, optimizer=OPTIMIZER, run=RUN)
     for file in bert.iterdir():
         file.rename(file.with_name("gone-" + file.name))
     assert sista.load(tmp_path / "run").encode_texts(["No pneumothorax."]).shape == (1, 128)

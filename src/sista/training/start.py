@@ -20,7 +20,6 @@ FREE = (
     "transformers_version",
     "dtype",
     "torch_dtype",
-    "config",
 )
 
 
