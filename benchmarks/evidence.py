@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,13 @@ GAINS = (
     Setup("ViT, 1,254 steps", "vit_longer", STEM),
     Setup("the same with MGCA's term", "vit_longer", f"{STEM}, MGCA beside it"),
 )
+CONTROLS = (  # 836 steps, the CNN
+    Setup("`sista`, right films over wrong", "longer_controls", "sista", "sista, wrong films"),
+    Setup("`mgca`, right over wrong", "longer_controls", "mgca", "mgca, wrong films"),
+    Setup("`sparc`, right over wrong", "longer_controls", "sparc", "sparc, wrong films"),
+    Setup("eliminating over InfoNCE", "longer_controls", "sista, eliminating", "clip"),
+    Setup("eliminating over soft targets", "longer_controls", "sista, eliminating", "sista"),
+)
 NO_RIVALS = ("untrained", "oracle")  # floor and ceiling
 
 
@@ -91,11 +99,11 @@ def runs_of(table: str, metric: str) -> pd.DataFrame:
     return figures.pivot(index="seed", columns="method", values="value")
 
 
-def gains_table() -> str:
-    """Markdown: each set-up's gains over InfoNCE, metric by metric."""
-    lines = [_row("gain over `clip`", *(setup.name for setup in GAINS)), _row(*["---"] * (len(GAINS) + 1))]
+def gains_table(what: str, setups: Sequence[Setup]) -> str:
+    """Markdown: the gains of set-ups, metric by metric."""
+    lines = [_row(what, *(setup.name for setup in setups)), _row(*["---"] * (len(setups) + 1))]
     for metric in METRICS:
-        lines.append(_row(metric, *(str(gain(runs_of(setup.table, metric), setup.method, setup.over)) for setup in GAINS)))
+        lines.append(_row(metric, *(str(gain(runs_of(setup.table, metric), setup.method, setup.over)) for setup in setups)))
     return "\n".join(lines)
 
 
@@ -135,9 +143,18 @@ def draw(file: Path) -> None:
     plt.close(figure)
 
 
+def tables() -> dict[str, str]:
+    """The page's tables, by the name of their place in it."""
+    return {
+        "gains": gains_table("gain over `clip`", GAINS),
+        "rivals": rivals_table(),
+        "controls": gains_table("difference", CONTROLS),
+    }
+
+
 def filled(page: str) -> str:
     """The page with its tables as the figures have them now."""
-    for name, table in {"gains": gains_table(), "rivals": rivals_table()}.items():
+    for name, table in tables().items():
         page, count = re.subn(
             rf"(<!-- {name}: [^>]*-->\n).*?(\n<!-- end -->)", lambda found, t=table: found[1] + t + found[2], page, flags=re.S
         )
@@ -158,7 +175,7 @@ def main() -> None:
     if arguments.page:
         arguments.page.write_text(filled(arguments.page.read_text()))
     else:
-        print(gains_table(), rivals_table(), sep="\n\n")
+        print(*tables().values(), sep="\n\n")
     if arguments.picture:
         draw(arguments.picture)
 
