@@ -198,7 +198,8 @@ class Fit:
 
     def _require_finite_weights(self, done: int) -> None:
         """Raise if an update has spoilt a weight, before it is scored or kept. Waits for the device."""
-        if all(bool(torch.isfinite(value).all()) for value in self.learner.state_dict().values()):
+        held = [*self.learner.parameters(), *self.learner.encoder.buffers()]  # a method's own buffers may say NaN for what they do not know
+        if all(bool(torch.isfinite(value).all()) for value in held):
             return
         kept = checkpoints(self.folder)
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written before"
