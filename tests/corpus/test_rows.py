@@ -117,6 +117,7 @@ def test_spacing_and_tags_of_a_dicom_film(data: Path) -> None:
         assert min(row["pixel_spacing"]) > 1  # 40 px over a chest
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 def test_the_view_of_a_dicom_header_counts_where_the_archive_gives_none(tmp_path: Path) -> None:
     pytest.importorskip("pydicom")
     from tests.corpus.films import dicom_made

@@ -221,7 +221,7 @@ def query_text(region: Region, level: str, report: str = "") -> str:
     if level == "phrase":
         return region.phrase or name
     if level == "word":
-        return re.split(r"[\s_/]+", region.name)[-1]
+        return re.findall(r"[^\s_/]+", region.name)[-1]
     wanted = " ".join(region.phrase.lower().split()).rstrip(".")
     return next((one for one in split_sentences(report) if wanted and wanted in " ".join(one.lower().split())), "")
 
