@@ -12,6 +12,8 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -93,10 +95,15 @@ def gain(runs: pd.DataFrame, method: str, over: str) -> Gain:
 
 def runs_of(table: str, metric: str) -> pd.DataFrame:
     """The figures of a table in one metric: a row for each seed, a column for each method."""
-    figures = pd.read_csv(RESULTS / table / "results.csv")
+    figures = _read(table)
     task, name = METRICS[metric]
     figures = figures[(figures.task == task) & (figures.metric == name)]
     return figures.pivot(index="seed", columns="method", values="value")
+
+
+@cache
+def _read(table: str) -> pd.DataFrame:
+    return pd.read_csv(RESULTS / table / "results.csv")
 
 
 def gains_table(what: str, setups: Sequence[Setup]) -> str:
@@ -135,7 +142,7 @@ def draw(file: Path) -> None:
         panel.axvline(0, color="black", linewidth=0.8)
         panel.set_title(metric.replace(", 1 % of the labels", ", 1 %").replace(" of map and finding", ""), fontsize=9)
         panel.tick_params(labelsize=8)
-    names = [f"{setup.name.replace('the same', before.name)}" for before, setup in zip((GAINS[0], *GAINS), GAINS, strict=False)]
+    names = [GAINS[0].name, *(setup.name.replace("the same", before.name) for before, setup in pairwise(GAINS))]
     panels[0].set_yticks(range(len(GAINS)), reversed(names), fontsize=8)
     figure.supxlabel("gain over clip: mean of five seeds with its 95 % t-interval", fontsize=9)
     figure.tight_layout()

@@ -51,3 +51,19 @@ def test_one_nih_patient_owns_several_rsna_ids():
     films = pd.read_csv(NIH / "images.csv").dropna(subset="rsna_id")
     ids = films.groupby("patient_id")["rsna_id"].nunique()
     assert (len(films), len(ids), int((ids > 1).sum())) == (339, 275, 47)
+
+
+def test_covidx_by_patient_splits_patients_of_the_nih_without_the_mapping_of_rsna():
+    """Its lines of RSNA have an image for a patient. The real ids of 339, in an order by chance, 300 as lines of train and 39 of test."""
+    films = pd.read_csv(NIH / "images.csv", dtype=str, keep_default_na=False).query("rsna_id != ''").sample(frac=1, random_state=0)
+    kinds = films["rsna_class"].eq("Lung Opacity").map({True: "pneumonia", False: "normal"})
+    lines = pd.DataFrame(
+        {"patient id": films["rsna_id"], "filename": films["rsna_id"] + ".png", "class": kinds, "data source": "rsna"}
+    ).reset_index(drop=True)
+    mapping = pd.DataFrame({"subset_img_id": films["rsna_id"], "img_id": films["patient_id"].str.zfill(8) + "_000.png"})
+    train, test = lines[:300], lines[300:]
+    owner = dict(zip(films["rsna_id"], films["patient_id"], strict=True))
+    patients = {f"{part}/{name}.png": patient for part in ("train", "test") for name, patient in owner.items()}
+    without = assign("mgca-covidx-corrected", train, {"test": test})
+    assert without.in_two(patients) == {"train and valid": 17, "train and test": 9, "valid and test": 4}
+    assert sum(assign("mgca-covidx-corrected", train, {"test": test, "mapping": mapping}).in_two(patients).values()) == 0

@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load_file
 
 import sista
+from sista.corpus.alone import alone
 from sista.corpus.corpus import Corpus
-from sista.corpus.disk import alone
 from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods.clip import Clip

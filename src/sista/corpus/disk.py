@@ -6,18 +6,14 @@ import errno
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from sista.errors import SistaError
-
-LOCK = ".lock"  # in a folder that one call alone works in
 
 
 @contextmanager
@@ -50,23 +46,6 @@ def room_for(path: Path) -> Iterator[None]:
                 f"{path}: no room to write it ({error.strerror}). Make room on that disk; the same command then goes on where it stopped."
             ) from error
         raise
-
-
-@contextmanager
-def alone(folder: Path, command: str) -> Iterator[None]:
-    """SistaError while another call of `command` works in `folder`, which is made: each would spoil what the other does there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise SistaError(f"another `{command}` is at work in {folder}; wait for it, or give another --out") from error
-    except (OSError, NotImplementedError) as error:
-        print(f"{folder} lies where no file can be locked ({error}); see to it that no other call works there", file=sys.stderr)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def write_json(path: Path, value: Any) -> None:

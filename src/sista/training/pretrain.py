@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from sista import versions
+from sista.corpus.alone import LOCK, alone
 from sista.corpus.corpus import Corpus
-from sista.corpus.disk import LOCK, alone, read_json, write_json
+from sista.corpus.disk import read_json, write_json
 from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods import make_method, require_teacher, settings_of

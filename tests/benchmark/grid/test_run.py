@@ -142,7 +142,7 @@ def test_where_no_file_can_be_locked_a_grid_goes_on(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr("sista.corpus.disk.FileLock.acquire", refuse)
+    monkeypatch.setattr("sista.corpus.alone.FileLock.acquire", refuse)
     monkeypatch.setattr("sista.benchmark.grid.run._do", in_this_process)
     grid = write(tmp_path, methods={"untrained": TINY["methods"]["untrained"]}, tasks={"zero": TINY["tasks"]["zero"]}, seeds=[0])
     assert benchmark(grid, tmp_path / "out", threads=torch.get_num_threads())["done"] == 3

@@ -24,7 +24,7 @@ from sista.benchmark.grid.settings import Grid
 from sista.benchmark.grid.summary import gather
 from sista.benchmark.grid.table import write_tables
 from sista.benchmark.grid.tune import Trial, chosen, scored, trial_grid, trials_of, write_trials
-from sista.corpus.disk import alone
+from sista.corpus.alone import alone
 from sista.errors import SistaError
 
 PRELOAD = ("torch", "timm", "transformers", "pandas", "sista.benchmark.grid.jobs", "sista.training.pretrain", "sista.transfer.segment")
