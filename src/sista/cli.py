@@ -144,10 +144,14 @@ def _run_build(function: Callable[..., Any], arguments: list[str]) -> dict[str, 
 def _parse(
     verb: str, arguments: list[str], function: Callable[..., Any], kind: type | None = None, skip: set[str] | None = None
 ) -> dict[str, Any]:
-    from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    from sista.config_file import ConfigFile
 
     parser = ArgumentParser(prog=f"sista {verb}", description=(function.__doc__ or "").split("Args:")[0], exit_on_error=False)
-    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of the options below; those given beside it win")
+    parser.add_argument(
+        "--config", action=ConfigFile, help="a YAML file with any of the options below; those given beside it win; of two files the later"
+    )
     if kind is not None:
         parser.add_class_arguments(kind)
     parser.add_function_arguments(function, skip={*(skip or ())})

@@ -80,3 +80,11 @@ def test_a_file_in_the_way_is_told_before_the_work(tmp_path):
             require_folder(out)
     require_folder(tmp_path / "new" / "run")
     require_folder(None)
+
+
+def test_a_run_takes_the_place_of_a_run_and_not_of_an_embedding(tmp_path):
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(SistaError, match="which must stay with its vectors"):
+        require_folder(tmp_path)
+    (tmp_path / "predictions.parquet").write_bytes(b"")
+    require_folder(tmp_path)

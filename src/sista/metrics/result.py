@@ -30,10 +30,16 @@ IDS = ("study_id", "film_id", "subject_id", "split")
 
 
 def require_folder(out: Path | str | None) -> None:
-    """SistaError where a run cannot be written into `out` because a file is in the way: to be asked before the work, not after it."""
-    for place in () if out is None else (Path(out), *Path(out).parents):
+    """SistaError where a run cannot be written into `out`, a file being in the way, or would take the place of an embedding's result.json,
+    beside which there are no predictions: to be asked before the work, not after it.
+    """
+    if out is None:
+        return
+    for place in (Path(out), *Path(out).parents):
         if place.exists() and not place.is_dir():
             raise SistaError(f"--out {out}: {place} is a file; give a folder for result.json and predictions.parquet")
+    if (Path(out) / "result.json").is_file() and not (Path(out) / "predictions.parquet").exists():
+        raise SistaError(f"--out {out} holds the result.json of `sista embed`, which must stay with its vectors; give another folder")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,38 @@ def test_png_16_bit_keeps_its_values_and_is_windowed_by_percentile(tmp_path: Pat
     assert shown.dtype == np.uint8
     assert shown[0, 0] == 255
     assert np.abs(shown[5:-5].astype(int) - GRAY[5:-5]).max() <= 3
+
+
+def png_of_16_bits(channels: np.ndarray, exif: bytes = b"") -> bytes:
+    """A PNG of uint16 [H, W, C], which PIL cannot write."""
+    height, width, count = channels.shape
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[count], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in channels)
+    extra = chunk(b"eXIf", exif) if exif else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_png_of_16_bits_a_channel_keeps_all_of_them(tmp_path: Path, count: int) -> None:
+    deep = GRAY.astype(np.uint16) * 16 + np.arange(40, dtype=np.uint16) % 16  # 12 bits: the upper byte alone has sixteen levels
+    channels = np.repeat(deep[:, :, None], count, axis=2)
+    if count in (2, 4):
+        channels[..., -1] = 65535
+        channels[:10, :, -1] = 0
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for mark, shown in ((b"", deep), (exif.tobytes().removeprefix(b"Exif\0\0"), deep[::-1, ::-1])):
+        (tmp_path / "a.png").write_bytes(png_of_16_bits(channels, mark))
+        read = read_radiograph(tmp_path / "a.png")
+        expected = shown.copy()
+        if count in (2, 4):
+            expected[slice(-10, None) if mark else slice(10)] = 0
+        assert read.dtype == np.uint16
+        np.testing.assert_array_equal(read, expected)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])

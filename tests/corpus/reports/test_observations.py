@@ -107,10 +107,12 @@ def test_a_sequence_classifier(tmp_path: Path) -> None:
     assert labeller(["word " * 100]).shape == (1, 2)
 
 
-@pytest.mark.parametrize("kind", ["chexbert.pth", "model.safetensors"])
-def test_one_head_per_observation(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "beside"), [("chexbert.pth", False), ("model.safetensors", False), ("chexbert.pth", True)])
+def test_one_head_per_observation(tmp_path: Path, kind: str, beside: bool) -> None:
     path, config = folder_of(tmp_path)
     model = BertModel(config)
+    if beside:  # the encoder it was trained from, without heads
+        BertModel(config).save_pretrained(path)
     state = {f"module.bert.{key}": value for key, value in model.state_dict().items()}
     for number in range(14):
         classes = 2 if number == 13 else 4

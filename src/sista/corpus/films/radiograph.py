@@ -13,8 +13,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base
+from PIL.ImageFile import ImageFile
 
-from sista.corpus.films.pixels import jpeg_draft, strips
+from sista.corpus.films.pixels import jpeg_draft, luminance, strips
 from sista.corpus.study import StudyRefused
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 film; the largest detectors give some 4,300 x 3,500
@@ -29,6 +30,7 @@ TURNS = {  # EXIF orientation -> what undoes it
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = 5  # from here on width and height change places
+_DAMAGED = (OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, struct.error)  # what PIL raises
 WINDOW = (0.5, 99.5)  # percentiles of a film with more than 8 bits that become black and white
 
 
@@ -124,14 +126,16 @@ def _read_picture(file: BinaryIO, source: Path, size: int | None, display: Displ
             if image.format == "JPEG":
                 _check_scans(image, file, source)
                 image.draft("L", jpeg_draft(width, height, size))
+            deep = image.format == "PNG" and _has_deep_channels(image)
             image.load()
             turn = orientation(image)
-            return Radiograph(_gray(_as_shown(image, turn)), *((height, width) if turn >= SIDEWAYS else (width, height)))
+            shown = _as_shown(Image.fromarray(_deep_gray(file)) if deep else image, turn)
+            return Radiograph(_gray(shown), *((height, width) if turn >= SIDEWAYS else (width, height)))
     except Image.DecompressionBombError:
         raise StudyRefused(f"too many pixels: {source} (at most {MAX_PIXELS:,})") from None
     except MemoryError:
         raise StudyRefused(f"out of memory: {source}") from None
-    except (OSError, SyntaxError, ValueError, OverflowError, EOFError, KeyError, IndexError, TypeError, struct.error) as error:
+    except (*_DAMAGED, OverflowError, EOFError, RuntimeError) as error:
         raise StudyRefused(f"unreadable image: {source} ({' '.join(str(error).split())[:160] or type(error).__name__})") from None
 
 
@@ -139,7 +143,7 @@ def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1, as stored, also where it is damaged."""
     try:
         found = image.getexif().get(Base.Orientation, 1)
-    except (OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, struct.error):
+    except _DAMAGED:
         return 1
     return found if found in range(1, 9) else 1
 
@@ -166,6 +170,26 @@ def _check_scans(image: Image.Image, file: BinaryIO, source: Path) -> None:
     file.seek(here)
     if scans > MAX_SCANS:
         raise StudyRefused(f"decompression bomb: {source} (JPEG of {scans} scans, at most {MAX_SCANS})")
+
+
+def _has_deep_channels(image: ImageFile) -> bool:
+    """Whether a PNG that is not decoded yet has several channels of 16 bits, of which PIL would keep the upper 8."""
+    return any(str(tile[3]).endswith(";16B") and str(tile[3])[:-4] in ("LA", "RGB", "RGBA") for tile in image.tile)
+
+
+def _deep_gray(file: BinaryIO) -> np.ndarray:
+    """uint16 [H, W] of a PNG with several channels of 16 bits; what is transparent lies on black."""
+    import torch
+    from torchvision.io import ImageReadMode, decode_png
+
+    file.seek(0)
+    encoded = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
+    channels = decode_png(encoded, ImageReadMode.UNCHANGED).numpy()
+    gray = channels[0] if len(channels) < 3 else luminance(channels[:3].transpose(1, 2, 0))
+    if len(channels) in (2, 4):
+        for rows in strips(gray):
+            gray[rows] = np.rint(gray[rows] * (channels[-1][rows] / np.float64(65535)))
+    return gray
 
 
 def _gray(image: Image.Image) -> np.ndarray:

@@ -33,6 +33,7 @@ CHEXBERT = (
 """The heads of CheXbert in order (Smit et al., EMNLP 2020): 13 of four classes (blank, positive, negative, uncertain), the last of two."""
 _VALUES = {2: (0.0, 1.0), 4: (np.nan, 1.0, 0.0, -1.0)}
 _MOST_PIECES = 512
+HEAD = "linear_heads."
 
 
 class HfLabeller:
@@ -79,22 +80,20 @@ class HfLabeller:
             self.names: tuple[str, ...] = tuple(config.id2label[k] for k in sorted(config.id2label))
             model = AutoModelForSequenceClassification.from_pretrained(self.name)
         else:
-            state = _state(_weights(self.name))
-            count = sum(key.startswith("linear_heads.") and key.endswith(".weight") for key in state)
+            state = _state(self.name)
+            count = sum(key.startswith(HEAD) and key.endswith(".weight") for key in state)
             self.names = tuple(getattr(config, "observations", None) or CHEXBERT)
             if count != len(self.names):
                 raise SistaError(
                     f"labeller hf:{self.name}: {count} heads (linear_heads.N.weight) for {len(self.names)} observations; give a sequence "
                     "classifier, or a CheXbert-like model whose config names one observation per head"
                 )
-            self._heads = [
-                (state[f"linear_heads.{n}.weight"].to(self._device), state[f"linear_heads.{n}.bias"].to(self._device)) for n in range(count)
-            ]
+            self._heads = [(state[f"{HEAD}{n}.weight"].to(self._device), state[f"{HEAD}{n}.bias"].to(self._device)) for n in range(count)]
             if odd := sorted({len(bias) for _, bias in self._heads} - set(_VALUES)):
                 raise SistaError(f"labeller hf:{self.name}: heads of {odd} classes; expected 2 (absent, present) or 4 (blank first)")
             model = AutoModel.from_config(config)
             missing = model.load_state_dict(
-                {key.removeprefix("bert."): value for key, value in state.items() if not key.startswith("linear_heads.")}, strict=False
+                {key.removeprefix("bert."): value for key, value in state.items() if not key.startswith(HEAD)}, strict=False
             ).missing_keys
             if lost := [key for key in missing if not key.startswith("pooler") and not key.endswith("position_ids")]:
                 raise SistaError(f"labeller hf:{self.name}: the weights lack {len(lost)} tensors of the encoder ({lost[0]}, ...)")
@@ -124,20 +123,22 @@ class HfLabeller:
         return np.stack(columns, axis=1)
 
 
-def _weights(name: str) -> Path:
+def _state(name: str) -> dict[str, torch.Tensor]:
+    """Tensors by name of the first file with heads (those of the bare encoder may lie beside CheXbert's), else of the first file."""
     folder = Path(name)
     if not folder.is_dir():
         from huggingface_hub import snapshot_download
 
         folder = Path(snapshot_download(name))
-    for pattern in ("*.safetensors", "*.pth", "*.bin"):
-        if found := sorted(folder.glob(pattern)):
-            return found[0]
-    raise SistaError(f"labeller hf:{name}: no weights (*.safetensors, *.pth, *.bin) in {folder}")
+    files = [file for pattern in ("*.safetensors", "*.pth", "*.bin") for file in sorted(folder.glob(pattern))]
+    if not files:
+        raise SistaError(f"labeller hf:{name}: no weights (*.safetensors, *.pth, *.bin) in {folder}")
+    states = (_tensors(file) for file in files)
+    return next((state for state in states if f"{HEAD}0.weight" in state), None) or _tensors(files[0])
 
 
-def _state(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name; of a training checkpoint its `model_state_dict`, without the `module.` of DataParallel."""
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Of a training checkpoint its `model_state_dict`, without the `module.` of DataParallel."""
     import torch
     from safetensors.torch import load_file
 
