@@ -5,6 +5,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -14,12 +15,13 @@ from sista.errors import SistaError
 from sista.models.image_encoder import ImageEncoder
 
 NAMES = ["sista_compact", "sista_vit", "test_resnet", "test_vit", "test_convnext", "test_efficientnet"]
+HIERA = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1)}  # it computes no stage behind the last that is asked for
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_contract(name: str) -> None:
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in NAMES), ("hiera_tiny_224", HIERA)])
+def test_contract(name: str, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    encoder = ImageEncoder(name, image_size=96).eval()
+    encoder = ImageEncoder(name, image_size=96, options=options).eval()
     images = torch.randn(2, 1, 96, 96)
     features = encoder(images)
     rows, columns = features.grid

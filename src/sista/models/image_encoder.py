@@ -92,7 +92,7 @@ class ImageEncoder(nn.Module):
         training = self.model.training
         self.model.eval()
         with torch.no_grad(), reductions(self.model) as found:
-            final, maps, embedded = self.through(torch.zeros(1, 1, self.image_size, self.image_size), [self.stage])
+            final, maps, embedded = self.through(torch.zeros(1, 1, self.image_size, self.image_size), self._stages())
             width = self.model.forward_head(final, pre_logits=True).shape[1]
         self.model.train(training)
         grid = (maps[0].shape[2], maps[0].shape[3])
