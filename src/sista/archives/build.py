@@ -50,7 +50,7 @@ def build(
         teachers: report similarities to compute at once: tfidf (default), tfidf-raw, labels, rules, oracle, hf:NAME; others are computed
             when first asked for.
         fractions: shares of subjects in train, valid and test, for studies whose archive gives no split.
-        salt: another salt draws another split.
+        salt: another salt draws another split of the studies whose archive gives none; nih draws its own valid, and the same at any salt.
         lists: a folder with train.txt, valid.txt and test.txt, an id of a film a line, as `sista protocol NAME --out` writes it: films go
             where the lists say, whatever split their archive gives, and those in none are left out.
         views: frontal leaves lateral films out and keeps those of unknown view; all keeps every film.

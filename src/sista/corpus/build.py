@@ -57,7 +57,7 @@ def build_corpus(
         tokenizer: a transformers name or folder, a tokenizer.json or a vocab.txt; by default WordPiece, trained on the train split.
         teachers: report similarities to compute at once; others are computed when first asked for.
         fractions: shares of subjects in train, valid and test, for studies whose archive gives no split.
-        salt: another salt draws another split.
+        salt: another salt draws another split of the studies whose archive gives none.
         views: "frontal" leaves lateral films out and keeps those of unknown view; "all" keeps every film.
         display: which window and frame of a DICOM film.
         crop_borders: cut off black borders before resizing; regions go along.

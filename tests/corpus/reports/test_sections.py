@@ -90,6 +90,29 @@ def test_significant_findings_are_findings_and_a_signature_is_none() -> None:
     assert split_sections(text)["findings"] == "SIGNIFICANT FINDINGS: Right pneumonia.\nHEART: Enlarged."
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        "I have personally reviewed the images for this examination and agreed\nwith the report transcribed above.",
+        "I, Dr. ___, the attending physician, have reviewed the images and\nagree with the interpretation above.",
+        "As the teaching physician, I have personally viewed the film and agree.",
+        "SUMMARY:2-ABNORMAL, PREVIOUSLY REPORTED\n\nI HAVE REVIEWED THE STUDY AND AGREE WITH THE REPORT.",
+    ],
+)
+@pytest.mark.parametrize("between", ["\n\n", " "])
+def test_a_code_and_who_agrees_are_not_trained_on(last: str, between: str) -> None:
+    if between == " " and last.startswith("SUMMARY"):
+        last = last.removeprefix("SUMMARY:2-ABNORMAL, PREVIOUSLY REPORTED\n\n")
+    for report in ("FINDINGS: Lungs are clear.\n\nIMPRESSION:\n1. STABLE PICC.", "Lungs are clear. STABLE PICC."):
+        assert training_text(split_sections(report + between + last)) == training_text(split_sections(report))
+
+
+def test_a_summary_in_words_is_an_impression_and_a_reader_without_consent_stays() -> None:
+    assert split_sections("SUMMARY: 1. No change.") == {"impression": "1. No change."}
+    text = "I have reviewed the prior film: the nodule is new."
+    assert split_sections(f"IMPRESSION: {text}") == {"impression": text}
+
+
 def test_an_empty_report_has_no_section() -> None:
     assert split_sections("  \n ") == {}
     assert training_text({}) == ""

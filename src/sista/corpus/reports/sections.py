@@ -11,7 +11,7 @@ _HEADINGS = {
     "findings": r"findings?(?:(?:\s+and\s+|\s*/\s*|\s*&\s*)impressions?)?|impressions?(?:\s+and\s+|\s*/\s*)findings?"
     r"|radio(?:logical|graphic)\s+findings?|observations?|description|interpretation|(?:reports?|results?|comments?)(?=\s*:)",
     "impression": r"(?:provisional\s+findings\s+)?impressions?(?:\s+\(pfi\)|\s*(?:and|&|/)\s*(?:recommendations?(?:\(s\))?|plan))?|pfi"
-    r"|conclusions?|opinion|summary|assessment|diagnosis",
+    r"|conclusions?|opinion|summary(?!\s*:\s*\d\s*-)|assessment|diagnosis",
     "indication": r"(?:clinical\s+)?(?:indications?|history|information|data|question|statement)|history\s+and\s+indication|symptoms?"
     r"|reason\s+for\s+(?:the\s+)?(?:exam(?:ination)?|study)",
     "comparison": r"comparisons?(?:\s+(?:studies|study|films?|exams?))?",
@@ -20,18 +20,22 @@ _HEADINGS = {
     "recommendation": r"recommendations?(?:\(s\))?|follow-?up",
     "notification": r"notifications?",
     "wet_read": r"wet\s+read(?:\s+version\s+#?\d+)?(?:(?:[ \t]+(?:_+|\d\S*|[AP]M))+(?=[ \t]*$))?|preliminary\s+(?:read|interpretation)",
+    "category": r"summary(?=\s*:\s*\d\s*-)",
     "addendum": r"(?:final\s+)?addend(?:um|a)(?:\s+#?\d+)?",
 }
 _KNOWN = "|".join(f"(?P<{name}>{pattern})" for name, pattern in _HEADINGS.items())
 # Of a report on one line, headings in capitals also where no stop stands before them
 _FLAT = r"(?:(?:CLINICAL )?(?:INDICATION|HISTORY)|COMPARISON|TECHNIQUE|FINDING|IMPRESSION|CONCLUSION)S?:"
+# "I have personally reviewed the images for this examination and agree with the report transcribed above."
+_SIGNS = r"(?:as\s+the\s[^.\n]{1,60},\s*)?I\b(?:,(?:[^.\n]|\bDr\.){1,80},)?\s+have\s+(?:personally\s+)?(?:re)?viewed\b[^.]{1,200}\bagree"
 # At the start of a line in any case; inside a line only after a sentence's end and with a capital.
 _HEADING = re.compile(
     rf"(?:^|(?<=[.!?])[ \t]+(?=[A-Z])|(?<=\S)[ \t]+(?={_FLAT}))[ \t]*(?i:{_KNOWN})[ \t]*(?::|-{{1,2}}[ \t]|(?=[ \t]*$))"
     # "PORTABLE AP CHEST, 8:14 A.M. ON ___:" is a heading, too; a sentence in capitals before one is not
     r"|^[ \t]*(?P<other>[A-Z](?:[A-Z0-9 /&,()_'#-]|(?<=\d):(?=\d)|\.(?!\s)|(?<=\b[A-Z])\.|(?<=\b(?:DR|NO))\.){2,70}):(?!\d)"
     # a ruled line or the banner of the final text ends a wet read or what else stands above it
-    r"|^[ \t]*(?P<banner>_{10,}|-{10,}|={10,}|(?:FINAL|PRELIMINARY)\s+REPORT|REPORT)[ \t]*$",
+    r"|^[ \t]*(?P<banner>_{10,}|-{10,}|={10,}|(?:FINAL|PRELIMINARY)\s+REPORT|REPORT)[ \t]*$"
+    rf"|(?:^|(?<=[.!?])[ \t]+)[ \t]*(?P<attestation>(?=(?i:{_SIGNS})))",
     re.MULTILINE,
 )
 _DESCRIBES_FILM = re.compile(r"CHEST|RADIOGRAPH|VIEW|LATERAL|PORTABLE|FRONTAL|\b[AP]P?A?\b|\bCXR\b|X-RAY")
@@ -60,12 +64,12 @@ _STAMP = re.compile(r"\A(?:_{2,}|\d{1,2}:\d{2}|\d{1,4}|[AP]\.?M\.?|[A-Z]{2,4}(?=
 def split_sections(text: str) -> dict[str, str]:
     """Section name -> its text; what stands under no heading is the `body`.
 
-    Names: findings, impression, indication, comparison, technique, examination, recommendation, notification, wet_read, addendum, body. An
-    unknown heading in capitals that names the film ("CHEST, PA AND LATERAL:") opens `body`; so does one that names a part of the chest
-    ("CARDIAC:"), which stays there with its text, and a banner ("FINAL REPORT") or a ruled line; any other opens `other`. Within findings
-    and impression unknown headings ("LUNGS:") stay there with their text, unless they tell who signed. Where there is neither, what follows
-    the first blank line of the last of indication, comparison, technique and examination is `body`. A section that comes twice is joined,
-    unless both say the same.
+    Names: findings, impression, indication, comparison, technique, examination, recommendation, notification, wet_read, addendum, category
+    ("SUMMARY: 2-ABNORMAL", a code), attestation ("I have reviewed the images and agree with ..."), body. An unknown heading in capitals
+    that names the film ("CHEST, PA AND LATERAL:") opens `body`; so does one that names a part of the chest ("CARDIAC:"), which stays there
+    with its text, and a banner ("FINAL REPORT") or a ruled line; any other opens `other`. Within findings and impression unknown headings
+    ("LUNGS:") stay there with their text, unless they tell who signed. Where there is neither, what follows the first blank line of the
+    last of indication, comparison, technique and examination is `body`. A section that comes twice is joined, unless both say the same.
     The stamp behind "WET READ:" (reader and time, as far as privacy left them) is dropped; other marks `___` and `XXXX` stay for
     `clean_text`.
     """
