@@ -95,6 +95,19 @@ def test_config_file(tmp_path: Path, corpus_path: Path, capsys: pytest.CaptureFi
     assert json.loads(out.splitlines()[-1])["steps"] == 0  # what is given beside a file wins, before it as well as behind it
 
 
+def test_a_figure_that_is_not_there_is_null(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sista.archives.registry.archives", lambda: {"share": float("nan"), "all": [1.0, float("inf")], "at": Path("x")})
+    assert run(capsys, "archives", "--json")[:2] == (0, '{"share": null, "all": [1.0, null], "at": "x"}\n')
+
+
+def test_a_window_by_number_in_a_file(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "build.yaml").write_text("window: 0\nframe: 1\n")
+    code, out, _ = build_table(capsys, table, "--config", tmp_path / "build.yaml", "--json")
+    assert code == 0
+    kept = json.loads((Path(json.loads(out.splitlines()[-1])["corpus"]) / "corpus.json").read_text())
+    assert kept["display"] == {"window": 0, "frame": 1}
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     """Six films with reports; a test spoils one."""

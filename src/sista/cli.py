@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first alone speaks
         return 0
     try:
-        print(json.dumps(result, default=str) if as_json else "\n".join(_lines(result)), flush=True)
+        print(_json(result) if as_json else "\n".join(_lines(result)), flush=True)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
@@ -183,6 +183,13 @@ commands:
 {verbs}
 
 `sista COMMAND --help` has the options of one. Every command takes --config FILE.yaml and --json."""
+
+
+def _json(value: Any) -> str:
+    """One line of JSON; a figure that is not there (NaN) is null, as result.json has it."""
+    from sista.metrics.result import plain
+
+    return json.dumps(plain(value), default=str, allow_nan=False)
 
 
 def _lines(value: Any, indent: str = "") -> list[str]:

@@ -64,6 +64,15 @@ def test_two_classes_with_commas_and_a_header(tmp_path: Path) -> None:
     assert archive[2].scanner is None
 
 
+def test_a_label_file_as_root_is_that_of_train_and_its_neighbour_that_of_test(tmp_path: Path) -> None:
+    text(tmp_path / "train_COVIDx9A.txt", "1 a.png pneumonia cohen\n2 b.png normal cohen\n3 c.png COVID-19 cohen\n")
+    text(tmp_path / "test_COVIDx9A.txt", "4 t.png normal cohen\n")
+    expected = {"train": 3, "test": 1}
+    assert Covidx(tmp_path / "train_COVIDx9A.txt").counts()["rows_per_split"] == Covidx(tmp_path).counts()["rows_per_split"] == expected
+    text(tmp_path / "train.txt", "1 a.png pneumonia cohen\n")
+    assert Covidx(tmp_path / "train_COVIDx9A.txt").counts()["rows_per_split"] == expected
+
+
 def test_label_files_may_be_gzipped(tmp_path: Path) -> None:
     text(tmp_path / "train.txt.gz", "\ufeff1 a.png positive cohen\n")
     text(tmp_path / "test.txt.gz", "2 b.png negative cohen\n")

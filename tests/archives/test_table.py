@@ -161,6 +161,9 @@ def test_studies_that_contradict_themselves_are_refused(folder: Path) -> None:
     table = Table(write(folder, "csv", ROWS.assign(text=["one", "two", "three"])), study_column="study", subject_column="patient")
     with pytest.raises(StudyRefused, match="one study with different reports: s1"):
         table[0]
+    for cells in (["one", "", "three"], ["", "one", "three"], ["", "", "three"]):  # a report written once, in any row, is the study's
+        table = Table(write(folder, "csv", ROWS.assign(text=cells)), study_column="study", subject_column="patient")
+        assert [study.report for study in table] == ["".join(cells[:2]), "three"]
     table = Table(write(folder, "csv", ROWS.assign(patient=["", "", "p2"])), study_column="study", subject_column="patient")
     with pytest.raises(StudyRefused, match="no subject: s1"):
         table[0]

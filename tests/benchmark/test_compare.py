@@ -207,3 +207,15 @@ def test_a_handful_of_subjects_is_no_test(tmp_path, films, tested):
     found = compare(a, b, ["auroc/edema@0.1"], resamples=50)["metrics"]["auroc/edema@0.1"]
     assert found["a"] > found["b"]
     assert (found["difference"]["p"] is not None) == (found["difference"]["ci95"][0] is not None) == tested
+    assert found["difference"].get("dropped", 0) < 50  # those with one class alone have no value
+
+
+def test_losses_on_right_and_wrong_films_have_no_mean(tmp_path):
+    """Of findings there is one, which `segment` states; what `controls` keeps are other things."""
+    films = np.arange(N)
+    ids = {name: [f"{name}{n}" for n in films] for name in ("study_id", "film_id", "subject_id")} | {"split": ["test"] * N}
+    for run in "ab":
+        values = {f"value/{name}": films + len(run) for name in ("token/right", "token/wrong", "dice/mass", "dice/nodule")}
+        write_run(tmp_path / run, {**dict.fromkeys(REQUIRED), "task": "controls", "encoder": {"sha256": run}}, {**ids, **values})
+    found = compare(tmp_path / "a", tmp_path / "b", resamples=5)["metrics"]
+    assert set(found) == {"token/right", "token/wrong", "dice/mass", "dice/nodule", "dice"}

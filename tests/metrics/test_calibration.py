@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from sista.metrics.calibration import brier_score, calibration_error, expected_calibration_error, fit_temperature, probabilities
+from sista.metrics.calibration import (
+    brier_score,
+    calibration_error,
+    class_log_odds,
+    expected_calibration_error,
+    fit_temperature,
+    probabilities,
+)
 
 
 def test_error_equals_a_loop_over_bins():
@@ -25,6 +32,13 @@ def test_error_equals_a_loop_over_bins():
 def test_of_many_classes_the_chosen_one_counts():
     probability, truth = np.array([[0.7, 0.3], [0.4, 0.6]]), np.array([[1.0, 0], [1, 0]])
     assert calibration_error(probability, truth, one_of_many=True) == pytest.approx((0.3 + 0.6) / 2)
+
+
+def test_log_odds_of_a_class_are_those_of_its_softmax_and_never_tied():
+    logits = np.random.default_rng(0).normal(size=(50, 4))
+    chance = softmax(logits, axis=1)
+    np.testing.assert_allclose(class_log_odds(logits), np.log(chance / (1 - chance)), atol=1e-12)
+    np.testing.assert_allclose(class_log_odds([[40.0, 0.0], [60.0, 0.0]]), [[40, -40], [60, -60]])
 
 
 @pytest.mark.parametrize("one_of_many", [False, True])

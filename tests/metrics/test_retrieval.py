@@ -108,7 +108,7 @@ def test_memory_grows_with_the_rows_and_not_with_their_square():
     retrieval_metrics(image, text, queries=np.arange(6000) % 2 == 0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 300e6
+    assert peak < 120e6  # the square alone is 144 MB in float32
 
 
 def test_refusals_say_what_was_given():

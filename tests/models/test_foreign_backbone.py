@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from sista.errors import SistaError
+from sista.metrics.result import encoder_hash
 from sista.models.backbone import load_backbone, open_backbone
 from sista.models.image_encoder import ImageEncoder
 
@@ -20,6 +21,12 @@ def test_a_run_its_floor_and_another_size(run_path: Path) -> None:
     assert (other.image_size, other.training) == (96, False)
     films = torch.randn(1, 1, 64, 64)
     torch.testing.assert_close(other(films).pooled, trained.encoder(films).pooled)
+
+
+def test_what_a_hub_name_stands_for_is_the_source(run_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(run_path / "model"))
+    assert encoder_hash(open_backbone("owner/model").source) == encoder_hash(open_backbone(run_path).source) == encoder_hash(run_path)
+    assert encoder_hash(run_path) is not None
 
 
 def test_timm_names() -> None:

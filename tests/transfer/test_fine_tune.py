@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 from sista.metrics.auroc import macro_auroc
+from sista.metrics.result import read_run
 from sista.models.image_encoder import ImageEncoder
 from sista.transfer.classify import classify
 from sista.transfer.fine_tune import TuneSettings, fine_tune, layer_depths, parameter_groups
@@ -64,8 +66,9 @@ def test_tuning_learns_leaves_the_given_encoder_alone_and_repeats(corpus_path: P
     assert loss.mean() == pytest.approx(min(tuned.validation), rel=1e-4)
 
 
-def test_classify_fine_tunes_several_and_one_of_many(run_path: Path, corpus_path: Path):
-    for multi_class in (False, True):
+def test_classify_fine_tunes_several_and_one_of_many(run_path: Path, corpus_path: Path, tmp_path: Path):
+    """The loss that chose the epoch is that of the logits that were kept: of each label by itself, or over the classes."""
+    for multi_class, loss in ((False, binary_cross_entropy_with_logits), (True, cross_entropy)):
         result = classify(
             str(run_path),
             corpus_path,
@@ -78,10 +81,12 @@ def test_classify_fine_tunes_several_and_one_of_many(run_path: Path, corpus_path
             resamples=20,
             device="cpu",
             precision="fp32",
+            out=tmp_path / str(multi_class),
         )
-        assert 0 <= result["metrics"]["auroc@1.0"]["value"] <= 1
-        assert result["settings"]["epochs"] == 1
-        assert len(result["per_share"]["1.0"]["draws"][0]["validation_loss"]) == 1
+        kept = read_run(tmp_path / str(multi_class)).predictions
+        valid = kept[kept["split"] == "valid"]
+        logits, truth = (torch.tensor(valid.filter(like=kind).to_numpy(float)) for kind in ("score/", "label/"))
+        assert result["per_share"]["1.0"]["draws"][0]["validation_loss"] == pytest.approx((float(loss(logits, truth)),), rel=1e-4)
 
 
 def test_what_cannot_be_learnt_is_refused(corpus_path: Path):

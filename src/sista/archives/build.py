@@ -26,7 +26,7 @@ def build(
     salt: str = "sista",
     lists: Path | None = None,
     views: str = "frontal",
-    window: str = "first",
+    window: str | int = "first",
     frame: int | None = None,
     crop_borders: bool = False,
     min_words: int = 3,
@@ -54,7 +54,8 @@ def build(
         lists: a folder with train.txt, valid.txt and test.txt, an id of a film a line, as `sista protocol NAME --out` writes it: films go
             where the lists say, whatever split their archive gives, and those in none are left out.
         views: frontal leaves lateral films out and keeps those of unknown view; all keeps every film.
-        window: of a DICOM film: first (of its header; by percentile where it has none), a number from 0, percentile, or none.
+        window: of a DICOM film: first (of its header; by percentile where it has none and more than 8 bits), a number from 0,
+            percentile, or none.
         frame: of a multi-frame DICOM film, from 0; by default such films are left out.
         crop_borders: cut off black borders before resizing.
         min_words: shorter reports are left out.
@@ -101,9 +102,9 @@ def _of_lists(listed: Listed, splits: Mapping[str, Any]) -> dict[str, Any]:
     return {"protocol": listed.protocol or None, "lists": found}
 
 
-def _display(window: str, frame: int | None) -> Display:
+def _display(window: str | int, frame: int | None) -> Display:
     try:
-        return Display(int(window) if window.isdecimal() else window, frame)
+        return Display(int(window) if str(window).isdecimal() else window, frame)
     except ValueError as error:
         raise SistaError(str(error)) from error
 

@@ -37,7 +37,7 @@ class Covidx(Release):
         root: the folder that holds train/ and test/, or the label file of train in it.
         train_list: the label file of train; by default train.txt, or the only train*.txt there.
         valid_list: that of valid, where the release has one.
-        test_list: that of test.
+        test_list: that of test; by default test.txt, or the only test*.txt there.
     """
 
     name = "covidx"
@@ -122,11 +122,14 @@ class Covidx(Release):
             if not given.is_file():
                 raise SistaError(f"{given}: no such file; {split}_list names the label file of {split}")
             return self._noted(given)
+        if split == "train" and self.root.is_file():
+            return self._noted(self.root)
         found = self.find_or_none(*_FILES[split])
-        if found is None and self.root.is_dir() and split != "valid":
-            others = sorted(self.root.glob(f"{split}*.txt"))
+        if found is None and split != "valid":
+            folder = self.root.parent if self.root.is_file() else self.root
+            others = sorted(folder.glob(f"{split}*.txt"))
             if len(others) > 1:
-                raise SistaError(f"{self.root}: {', '.join(path.name for path in others)}; choose one with {split}_list")
+                raise SistaError(f"{folder}: {', '.join(path.name for path in others)}; choose one with {split}_list")
             found = self._noted(others[0]) if others else None
         return self.find("train.txt") if found is None and split == "train" else found
 

@@ -42,7 +42,8 @@ class Nih(Release):
     Read: `Data_Entry_2017_v2020.csv` or `Data_Entry_2017.csv` (both headers, also .gz), `BBox_List_2017.csv` and the official
     `train_val_list.txt` and `test_list.txt` where they are there; PNG films in one folder or in images_001 ... images_012.
     The study before by follow-up number is the `prior_id`.
-    Left out: a second row of the same image; boxes of unknown images or without numbers; an age above 120 years.
+    Left out: a second row of the same image; films in neither official list, where the lists are there; boxes of unknown images or without
+    numbers; an age above 120 years.
     There are no reports. The labels were mined from reports, about 90 % right by the authors' account.
 
     Licence: no restriction on use; cite Wang et al., CVPR 2017, and name the NIH Clinical Center.

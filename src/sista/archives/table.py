@@ -169,8 +169,8 @@ class Table:
         study, positions = self._groups[index]
         rows = self._frame.iloc[positions]
         first = rows.iloc[0]
-        report = self._report_of(first)
-        if any(self._report_of(row) != report for _, row in rows.iloc[1:].iterrows()):
+        reports = {self._report_of(row) for _, row in rows.iterrows()} - {""}
+        if len(reports) > 1:
             raise StudyRefused(f"one study with different reports: {study} of {self.table.name}")
         films = []
         for (_, row), position in zip(rows.iterrows(), positions, strict=True):
@@ -186,7 +186,7 @@ class Table:
         return Study(
             study_id=study,
             subject_id=subject,
-            report=report,
+            report=next(iter(reports), ""),
             films=tuple(films),
             labels={name: label for name, label in labels.items() if label is not None},
             split=self._one(study, rows, self._split, lambda cell: _SPLITS[cell.lower()], "splits"),

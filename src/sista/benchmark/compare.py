@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sista.benchmark.pairs import PREFIXES, Pair, Statistic, pairs_of
 from sista.errors import SistaError, nearest
-from sista.metrics.calibration import probabilities
+from sista.metrics.calibration import class_log_odds
 from sista.metrics.interval import Difference, resample_weights
 from sista.metrics.result import IDS, Run, read_run
 from sista.transfer.result import share_name
@@ -33,7 +33,7 @@ def compare(a: Path, b: Path, metric: list[str] | None = None, split: str = "tes
     Args:
         a: a folder that a command wrote with --out.
         b: another of the same task on the same films.
-        metric: only these, such as auroc@0.01, auroc/edema@1.0, i2t_r10, pointing_game; by default all that both runs have.
+        metric: only these, such as auroc@0.01, auroc/edema@1.0, i2t_r10, pointing_game/phrase; by default all that both runs have.
         split: which films are compared.
         resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -116,7 +116,7 @@ def _paired(pairs: Sequence[Pair], subjects: NDArray[Any], resamples: int, seed:
     value = float(np.mean([pair.sides[0] for pair in pairs]) - np.mean([pair.sides[1] for pair in pairs]))
     kept = values[~np.isnan(values)]
     if not len(kept) or len(np.unique(subjects)) < LEAST_SUBJECTS:
-        return Difference(value, (float("nan"), float("nan")), len(values))
+        return Difference(value, (float("nan"), float("nan")), len(values) - len(kept))
     tail = min(int((kept <= 0).sum()), int((kept >= 0).sum()))
     low, high = np.quantile(kept, [0.025, 0.975])
     p = min(1.0, 2 * (tail + 1) / (len(kept) + 1))
@@ -161,9 +161,9 @@ def _on_split(run: Run, split: str) -> pd.DataFrame:
     if missing := [name for name in IDS if name not in run.predictions.columns]:
         raise Unpairable(f"the predictions of {run.path} have no {', '.join(missing)}: runs of {run.result['task']} cannot be compared yet")
     frame = run.predictions[run.predictions["split"] == split]
-    if run.result.get("multi_class"):  # kept are logits, which stand for nothing across films; the figures are of probabilities
+    if run.result.get("multi_class"):  # kept are logits, which stand for nothing across films; the figures are of log-odds
         columns = [name for name in frame.columns if name.startswith("score/")]
-        frame = frame.assign(**dict(zip(columns, probabilities(frame[columns], one_of_many=True).T, strict=True)))
+        frame = frame.assign(**dict(zip(columns, class_log_odds(frame[columns]).T, strict=True)))
     if not len(frame):
         raise SistaError(f"{run.path} has no predictions of split {split!r}; it has {', '.join(sorted(set(run.predictions['split'])))}")
     return frame

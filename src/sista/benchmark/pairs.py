@@ -94,7 +94,7 @@ def _macro(frames: Frames, names: list[str], truth: Mapping[str, Floats], statis
 
 
 def _means(columns: Sequence[str], mine: Frames, theirs: Frames) -> dict[str, Pair]:
-    """Means of `value/` columns over the rows where both runs have one."""
+    """Means of `value/` columns over the rows where both runs have one, and over the findings of Dice."""
     result: dict[str, Pair] = {}
     for name in (column for column in columns if column.startswith("value/")):
         sides = [np.mean([frame[name].to_numpy(float) for frame in frames], axis=0) for frames in (mine, theirs)]
@@ -102,9 +102,9 @@ def _means(columns: Sequence[str], mine: Frames, theirs: Frames) -> dict[str, Pa
         if known.any():
             left, right = (_weighted_mean(np.where(known, side, 0.0), known) for side in sides)
             result[name.removeprefix("value/")] = Pair(left, right, len(known))
-    for group in dict.fromkeys(name.partition("/")[0] for name in result if "/" in name):
-        parts = [pair for name, pair in result.items() if "/" in name and name.partition("/")[0] == group]
-        result[group] = Pair(_mean_of([pair.left for pair in parts]), _mean_of([pair.right for pair in parts]), parts[0].rows)
+    if of_findings := [pair for name, pair in result.items() if name.startswith("dice/")]:
+        left, right = _mean_of([pair.left for pair in of_findings]), _mean_of([pair.right for pair in of_findings])
+        result["dice"] = Pair(left, right, of_findings[0].rows)
     return result
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from sista.benchmark.evaluation import Evaluation
 from sista.corpus.corpus import Corpus
 from sista.corpus.films.augmentation import eval_view
+from sista.inference.grounding import hottest
 from sista.inference.pretrained import PretrainedModel
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _heat_maps(corpus: Corpus, model: PretrainedModel, scores: Evaluation, count
         film.set_title(region.phrase[:40], fontsize=6.5, loc="left")
         overlay.imshow(picture, cmap="gray")
         overlay.imshow(heat, cmap="inferno", alpha=0.45)
-        row, column = np.unravel_index(int(heat.argmax()), heat.shape)
+        row, column = hottest(heat)
         overlay.plot(column, row, "wx", markersize=5)
         if region.mask is not None:
             scale = side / region.mask.shape[0]

@@ -33,6 +33,9 @@ PAIRS = 300_000  # sampled for the shares of false negatives; their error is the
 def check(data: Path, page: Path | None = None) -> dict[str, Any]:
     """Count and check a corpus: splits, views, labels, report lengths, duplicates, outliers, false negatives, damage.
 
+    On the command line an archive's name in the place of a corpus, with the options that `build` takes of it, looks at a release before it
+    is built: `sista check openi --root ...`.
+
     Raises a SistaError for what makes it useless: a subject in two splits, tokens cut by another tokenizer, a missing or damaged file.
     Films are read once, one part at a time; what is kept of each is 92 bytes, so memory does not grow with the films.
 
@@ -41,10 +44,10 @@ def check(data: Path, page: Path | None = None) -> dict[str, Any]:
         page: an HTML file to write beside the counts: the verdict, tables, and films with their reports. It holds patient data.
 
     Returns:
-        pairs, subjects, splits, views, labels (positives and known per label), words (quantiles of the report length), duplicates
-        (equal texts and films within and across splits; near_films by perceptual hash; near_reports by word triples), outliers (films far
-        from the others in brightness, contrast or shape, and films unlike all others), false_negatives (per teacher: the share of random
-        pairs at each cut-off, and how many of those truly have equal findings where known), left_out, notes, verdict.
+        pairs, studies, subjects, splits, views, labels (present, absent and uncertain of each), words (quantiles of the report length),
+        duplicates (equal texts and films within and across splits; near_films by perceptual hash; near_reports by word triples), outliers
+        (films far from the others in brightness, contrast or shape, and films unlike all others), false_negatives (per teacher: the share
+        of random pairs at each cut-off, and how many of those truly have equal findings where known), left_out, notes, verdict.
     """
     corpus = Corpus.open(data)
     if page is not None and Path(page).is_dir():

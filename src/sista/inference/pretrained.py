@@ -71,21 +71,23 @@ class PretrainedModel:
         `findings` are names, for which prompts are made, or name -> `PromptPair`. The probability is that of the affirming side in a
         softmax over the two sides' mean embeddings at the model's temperature; it is not calibrated.
         """
-        image = self.encode_films([self.prepare(film)]).image
-        pairs = prompts_of(findings)
-        return dict(zip(pairs, map(float, self.zero_shot(image, pairs)[0]), strict=True))
-
-    def zero_shot(self, image: np.ndarray, prompts: Mapping[str, PromptPair]) -> np.ndarray:
-        """Probabilities [N,K] of K findings for the unit vectors [N,D] of N films; float64, so that sure ones still differ."""
         from scipy.special import expit
 
+        image = self.encode_films([self.prepare(film)]).image
+        pairs = prompts_of(findings)
+        return dict(zip(pairs, map(float, expit(self.zero_shot(image, pairs)[0])), strict=True))
+
+    def zero_shot(self, image: np.ndarray, prompts: Mapping[str, PromptPair]) -> np.ndarray:
+        """Logits [N,K] of K findings for the unit vectors [N,D] of N films: (cosine with what affirms - cosine with what denies) /
+        temperature, whose sigmoid is the probability. They differ where probabilities are all 1.
+        """
         if not prompts:
             raise SistaError("no finding to ask for")
         if empty := [name for name, pair in prompts.items() if not (pair.positive and pair.negative)]:
             raise SistaError(f"{empty[0]!r} has no prompt that affirms it, or none that denies it; a finding needs both")
         positive = np.stack([self._ensemble(pair.positive) for pair in prompts.values()])
         negative = np.stack([self._ensemble(pair.negative) for pair in prompts.values()])
-        return expit((image @ positive.T - image @ negative.T).astype(np.float64) / float(self.card.get("temperature", 0.07)))
+        return (image @ positive.T - image @ negative.T).astype(np.float64) / float(self.card.get("temperature", 0.07))
 
     def heatmap(self, film: FilmSource, phrase: str) -> np.ndarray:
         """How well each place of the film fits a phrase, [H,W] of the film's own size: cosines less those with the mean film, bilinear

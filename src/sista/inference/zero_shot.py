@@ -42,7 +42,7 @@ def zeroshot(
         split: which part of the corpus.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, bf16 or fp32.
-        out: with data, a folder for result.json and predictions.parquet (truth and probability of each film).
+        out: with data, a folder for result.json and predictions.parquet (truth and logit of each film).
     """
     arguments = dict(locals())
     require_folder(out)
@@ -101,7 +101,7 @@ def zero_shot_auroc(
 def zero_shot_scores(
     model: PretrainedModel, corpus: Corpus, vectors: SplitVectors, prompts: Mapping[str, PromptPair]
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The prompted findings that the corpus labels, and of each film their labels (NaN where not sure) and probabilities, [N,K]."""
+    """The prompted findings that the corpus labels, and of each film their labels (NaN where not sure) and logits, [N,K]."""
     known = [name for name in prompts if name in corpus.label_names]
     if not known:
         raise SistaError(f"corpus {corpus.path} labels none of {', '.join(prompts)}; it has {', '.join(corpus.label_names) or 'no labels'}")

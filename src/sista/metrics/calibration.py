@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit, log_softmax, logsumexp, softmax
 
 Floats = NDArray[np.float64]
 RANGE = (0.02, 50.0)  # temperatures tried; outside it the logits are noise or the labels are separated
@@ -19,6 +19,12 @@ def probabilities(logits: ArrayLike, temperature: float = 1.0, one_of_many: bool
     """logits [n,k] / temperature as probabilities, each label by itself or over the k classes (`one_of_many`)."""
     held = np.asarray(logits, dtype=np.float64) / temperature
     return softmax(held, axis=1) if one_of_many else expit(held)
+
+
+def class_log_odds(logits: ArrayLike) -> Floats:
+    """log( p / (1 - p) ) of each of k classes, [n,k], p their softmax: ranks films as p does, also where p is 1 to the last digit."""
+    held = np.asarray(logits, dtype=np.float64)
+    return np.stack([held[:, k] - logsumexp(np.delete(held, k, axis=1), axis=1) for k in range(held.shape[1])], axis=1)
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike, one_of_many: bool = False) -> float:

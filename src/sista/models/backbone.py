@@ -21,10 +21,15 @@ OWN = Layout("sista", "", True, OURS)
 
 @dataclass(frozen=True)
 class Backbone:
-    """An image encoder in evaluation mode, and its origin: `kind` (sista, timm, foreign), names, the account of its tensors, their hash."""
+    """An image encoder in evaluation mode.
+
+    origin: `kind` (sista, timm, foreign), names, the account of its tensors, their hash.
+    source: the specification; of a run, checkpoint or Hub name the folder that holds it.
+    """
 
     encoder: ImageEncoder
     origin: dict[str, Any]
+    source: str | Path
 
 
 def load_backbone(
@@ -46,6 +51,7 @@ def open_backbone(
     Raises SistaError for a specification that names nothing, or weights that do not fit.
     """
     text = str(spec)
+    source: str | Path = text
     file, mark, architecture = text.rpartition("@")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -61,10 +67,10 @@ def open_backbone(
         else:
             _refuse_what_is_nothing(text)
             pretrained = load_pretrained(spec, weights=not untrained)
-            encoder = _resized(pretrained.encoder.image, image_size)
+            encoder, source = _resized(pretrained.encoder.image, image_size), pretrained.folder
             origin = {"kind": "sista", "architecture": encoder.name, "method": pretrained.card.get("method"), "run": text}
     origin |= {"untrained": untrained, "image_size": encoder.image_size, "sha256": weights_hash(encoder)}
-    return Backbone(encoder.eval(), origin)
+    return Backbone(encoder.eval(), origin, source)
 
 
 def weights_hash(encoder: ImageEncoder) -> str:

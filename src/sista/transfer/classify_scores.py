@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sista.metrics.auroc import weighted_average_precision
-from sista.metrics.calibration import brier_score, calibration_error, fit_temperature, probabilities
+from sista.metrics.calibration import brier_score, calibration_error, class_log_odds, fit_temperature, probabilities
 from sista.metrics.classification import decide, f1_threshold, one_hot, sensitivity_threshold, weighted_accuracy, weighted_f1
 from sista.metrics.interval import Estimate, bootstrap_macro_auroc, bootstrap_mean
 
@@ -48,12 +48,24 @@ def choose_operating(
 
     seen [k]: the one class that training saw of a label, 0 or 1, NaN where it saw both.
     """
-    temperature = fit_temperature(logits, truth, one_of_many)
+    temperature = fit_temperature(*_learnt(logits, truth, one_of_many, seen), one_of_many)
     probability = probabilities(logits, temperature, one_of_many)
     columns = [(probability[:, k], truth[:, k]) for k in range(truth.shape[1])]
     found = [f1_threshold(*one) if sensitivity is None else sensitivity_threshold(*one, sensitivity) for one in columns]
     thresholds = np.array(found) if seen is None else np.where(np.isnan(seen), found, 1 - seen)
     return Operating(temperature, thresholds, one_of_many)
+
+
+def _learnt(logits: Floats, truth: Floats, one_of_many: bool, seen: Floats | None) -> tuple[Floats, Floats]:
+    """What a temperature can be fitted to: without labels of which training saw one class, or without films of a class it never saw, whose
+    logits say nothing.
+    """
+    if seen is None:
+        return logits, truth
+    if not one_of_many:
+        return logits[:, np.isnan(seen)], truth[:, np.isnan(seen)]
+    known = truth[:, np.isnan(seen)].any(axis=1)
+    return logits[known], truth[known]
 
 
 def share_figures(
@@ -78,8 +90,8 @@ def share_figures(
         for logits, classes in zip(valid_logits, of_draws, strict=True)
     ]
     scores = np.stack(test_logits)
-    if one_of_many:  # softmax compares classes within a film, AUROC films within a class
-        scores = np.stack([probabilities(logits, 1.0, True) for logits in test_logits])
+    if one_of_many:  # logits compare classes within a film, AUROC films within a class
+        scores = np.stack([class_log_odds(logits) for logits in test_logits])
     decided = np.stack([one.decisions(logits) for one, logits in zip(chosen, test_logits, strict=True)])
     settings: dict[str, Any] = {"groups": subjects, "resamples": resamples}
     auroc, per_label = bootstrap_macro_auroc(scores, test_truth, **settings)

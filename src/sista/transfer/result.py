@@ -24,7 +24,7 @@ def transfer_facts(task: str, model: str, backbone: Backbone, corpus: Corpus, ro
     return {
         "task": task,
         "model": model,
-        "encoder": {**origin, "weights_sha256": origin["sha256"], "sha256": None if origin["untrained"] else encoder_hash(model)},
+        "encoder": {**origin, "weights_sha256": origin["sha256"], "sha256": None if origin["untrained"] else encoder_hash(backbone.source)},
         "data": corpus.fingerprint,
         "protocol": None,
         "splits": splits_of(corpus.values("film_id", rows), splits),
