@@ -38,6 +38,13 @@ def test_the_tables_name_no_floor_no_ceiling_and_no_sista_for_a_rival():
         assert not [rival for rival in rivals if rival.startswith("sista,")]
 
 
+def test_a_method_of_one_seed_is_no_rival(monkeypatch):
+    figures = {"sista": [0.8, 0.9], "clip": [0.5, 0.6], "fane": [0.7, float("nan")], "untrained": [0.9, 0.9]}
+    monkeypatch.setattr(evidence, "GAINS", (evidence.Setup("it", "any", "sista"),))
+    monkeypatch.setattr(evidence, "runs_of", lambda table, metric: pd.DataFrame(figures))
+    assert all("`clip`: **+0.300**" in line for line in evidence.rivals_table().splitlines()[2:])
+
+
 def test_a_page_without_a_place_for_a_table_is_refused():
     with pytest.raises(SystemExit, match="0 places for the table 'gains'"):
         evidence.filled("# Does SISTA work?\n")
