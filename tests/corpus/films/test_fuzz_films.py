@@ -28,6 +28,7 @@ pytest.importorskip("pydicom", reason="pydicom is not installed (extra `dicom`)"
 from sista.corpus.films.radiograph import Display, open_radiograph
 from sista.corpus.study import StudyRefused
 from tests.corpus.films.dicom_made import SYNTAXES, colour_film, dataset, film, to_bytes
+from tests.corpus.films.png_made import png_of_16_bits
 
 SECONDS, MEGABYTES = 5.0, 1024
 PATIENCE = 60.0  # s of wall clock for one file before the process counts as hanging; its CPU time is held to SECONDS
@@ -244,13 +245,17 @@ print(open_radiograph(Path(sys.argv[1])).pixels.size, resource.getrusage(resourc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["native 12 bit", "native signed", "deflated", "RGBA PNG", "progressive RGB JPEG", "JPEG 2000", "JPEG-LS"])
+@pytest.mark.parametrize(
+    "kind", ["native 12 bit", "native signed", "deflated", "RGBA PNG", "16-bit RGBA PNG", "progressive RGB JPEG", "JPEG 2000", "JPEG-LS"]
+)
 def test_the_largest_films_that_are_read_need_less_than_a_gigabyte(kind: str, tmp_path: Path) -> None:
-    side = 6300 if kind in ("JPEG 2000", "JPEG-LS") else 9990
+    side = {"JPEG 2000": 6300, "JPEG-LS": 6300, "16-bit RGBA PNG": 3530}.get(kind, 9990)
     ramp = (np.arange(side, dtype=np.uint32)[:, None] // 7 + np.arange(side, dtype=np.uint32) // 5).astype(np.uint16) & 4095
     path = tmp_path / "film"
     if kind == "RGBA PNG":
         Image.fromarray((ramp >> 4).astype(np.uint8)).convert("RGBA").save(path, "PNG", compress_level=1)
+    elif kind == "16-bit RGBA PNG":
+        path.write_bytes(png_of_16_bits(np.repeat(ramp[:, :, None], 4, axis=2)))
     elif kind == "progressive RGB JPEG":
         Image.fromarray((ramp >> 4).astype(np.uint8)).convert("RGB").save(path, "JPEG", progressive=True, subsampling=0)
     else:

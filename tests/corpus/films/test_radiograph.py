@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,8 @@ from sista.corpus.films import radiograph
 from sista.corpus.films.pixels import box_factor, box_means, crop_borders, jpeg_draft
 from sista.corpus.films.radiograph import decode_film, encode_film, open_radiograph, read_radiograph, resize_film, resize_mask, to_uint8
 from sista.corpus.study import StudyRefused
+
+from .png_made import png_of_16_bits
 
 GRAY = np.linspace(0, 255, 60 * 40).astype(np.uint8).reshape(60, 40)
 
@@ -35,19 +35,6 @@ def test_png_16_bit_keeps_its_values_and_is_windowed_by_percentile(tmp_path: Pat
     assert np.abs(shown[5:-5].astype(int) - GRAY[5:-5]).max() <= 3
 
 
-def png_of_16_bits(channels: np.ndarray, exif: bytes = b"") -> bytes:
-    """A PNG of uint16 [H, W, C], which PIL cannot write."""
-    height, width, count = channels.shape
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[count], 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in channels)
-    extra = chunk(b"eXIf", exif) if exif else b""
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_png_of_16_bits_a_channel_keeps_all_of_them(tmp_path: Path, count: int) -> None:
     deep = GRAY.astype(np.uint16) * 16 + np.arange(40, dtype=np.uint16) % 16  # 12 bits: the upper byte alone has sixteen levels
@@ -65,6 +52,15 @@ def test_png_of_16_bits_a_channel_keeps_all_of_them(tmp_path: Path, count: int) 
             expected[slice(-10, None) if mark else slice(10)] = 0
         assert read.dtype == np.uint16
         np.testing.assert_array_equal(read, expected)
+
+
+def test_png_of_16_bits_a_channel_is_bounded_by_its_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(png_of_16_bits(np.zeros((50, 40, 4), dtype=np.uint16)))
+    monkeypatch.setattr(radiograph, "MAX_DEEP", 8000)
+    assert read_radiograph(tmp_path / "a.png").shape == (50, 40)
+    monkeypatch.setattr(radiograph, "MAX_DEEP", 7999)
+    with pytest.raises(StudyRefused, match="40 x 50 x 4 of 16 bit"):
+        read_radiograph(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])

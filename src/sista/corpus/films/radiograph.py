@@ -19,6 +19,7 @@ from sista.corpus.films.pixels import jpeg_draft, luminance, strips
 from sista.corpus.study import StudyRefused
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 film; the largest detectors give some 4,300 x 3,500
+MAX_DEEP = 50_000_000  # samples of a PNG with several channels of 16 bits, which torchvision decodes: torch alone takes 0.7 GB
 MAX_SCANS = 200  # of a progressive JPEG; encoders write some ten
 TURNS = {  # EXIF orientation -> what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -126,10 +127,16 @@ def _read_picture(file: BinaryIO, source: Path, size: int | None, display: Displ
             if image.format == "JPEG":
                 _check_scans(image, file, source)
                 image.draft("L", jpeg_draft(width, height, size))
-            deep = image.format == "PNG" and _has_deep_channels(image)
+            deep = _deep_channels(image) if image.format == "PNG" else 0
+            if width * height * deep > MAX_DEEP:
+                raise StudyRefused(f"too many pixels: {source} ({width} x {height} x {deep} of 16 bit, at most {MAX_DEEP:,} samples)")
             image.load()
             turn = orientation(image)
-            shown = _as_shown(Image.fromarray(_deep_gray(file)) if deep else image, turn)
+            if deep:
+                del image  # its pixels are not held beside those that are read now
+                shown = _as_shown(Image.fromarray(_deep_gray(file)), turn)
+            else:
+                shown = _as_shown(image, turn)
             return Radiograph(_gray(shown), *((height, width) if turn >= SIDEWAYS else (width, height)))
     except Image.DecompressionBombError:
         raise StudyRefused(f"too many pixels: {source} (at most {MAX_PIXELS:,})") from None
@@ -172,9 +179,9 @@ def _check_scans(image: Image.Image, file: BinaryIO, source: Path) -> None:
         raise StudyRefused(f"decompression bomb: {source} (JPEG of {scans} scans, at most {MAX_SCANS})")
 
 
-def _has_deep_channels(image: ImageFile) -> bool:
-    """Whether a PNG that is not decoded yet has several channels of 16 bits, of which PIL would keep the upper 8."""
-    return any(str(tile[3]).endswith(";16B") and str(tile[3])[:-4] in ("LA", "RGB", "RGBA") for tile in image.tile)
+def _deep_channels(image: ImageFile) -> int:
+    """How many channels of 16 bits a PNG has that is not decoded yet, if several, of which PIL would keep the upper 8; else 0."""
+    return max((len(str(tile[3])) - 4 for tile in image.tile if str(tile[3]) in ("LA;16B", "RGB;16B", "RGBA;16B")), default=0)
 
 
 def _deep_gray(file: BinaryIO) -> np.ndarray:

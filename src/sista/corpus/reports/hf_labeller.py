@@ -33,7 +33,7 @@ CHEXBERT = (
 """The heads of CheXbert in order (Smit et al., EMNLP 2020): 13 of four classes (blank, positive, negative, uncertain), the last of two."""
 _VALUES = {2: (0.0, 1.0), 4: (np.nan, 1.0, 0.0, -1.0)}
 _MOST_PIECES = 512
-HEAD = "linear_heads."
+_HEAD = "linear_heads."
 
 
 class HfLabeller:
@@ -81,19 +81,19 @@ class HfLabeller:
             model = AutoModelForSequenceClassification.from_pretrained(self.name)
         else:
             state = _state(self.name)
-            count = sum(key.startswith(HEAD) and key.endswith(".weight") for key in state)
+            count = sum(key.startswith(_HEAD) and key.endswith(".weight") for key in state)
             self.names = tuple(getattr(config, "observations", None) or CHEXBERT)
             if count != len(self.names):
                 raise SistaError(
                     f"labeller hf:{self.name}: {count} heads (linear_heads.N.weight) for {len(self.names)} observations; give a sequence "
                     "classifier, or a CheXbert-like model whose config names one observation per head"
                 )
-            self._heads = [(state[f"{HEAD}{n}.weight"].to(self._device), state[f"{HEAD}{n}.bias"].to(self._device)) for n in range(count)]
+            self._heads = [(state[f"{_HEAD}{n}.weight"].to(self._device), state[f"{_HEAD}{n}.bias"].to(self._device)) for n in range(count)]
             if odd := sorted({len(bias) for _, bias in self._heads} - set(_VALUES)):
                 raise SistaError(f"labeller hf:{self.name}: heads of {odd} classes; expected 2 (absent, present) or 4 (blank first)")
             model = AutoModel.from_config(config)
             missing = model.load_state_dict(
-                {key.removeprefix("bert."): value for key, value in state.items() if not key.startswith(HEAD)}, strict=False
+                {key.removeprefix("bert."): value for key, value in state.items() if not key.startswith(_HEAD)}, strict=False
             ).missing_keys
             if lost := [key for key in missing if not key.startswith("pooler") and not key.endswith("position_ids")]:
                 raise SistaError(f"labeller hf:{self.name}: the weights lack {len(lost)} tensors of the encoder ({lost[0]}, ...)")
@@ -134,7 +134,7 @@ def _state(name: str) -> dict[str, torch.Tensor]:
     if not files:
         raise SistaError(f"labeller hf:{name}: no weights (*.safetensors, *.pth, *.bin) in {folder}")
     states = (_tensors(file) for file in files)
-    return next((state for state in states if f"{HEAD}0.weight" in state), None) or _tensors(files[0])
+    return next((state for state in states if f"{_HEAD}0.weight" in state), None) or _tensors(files[0])
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:
