@@ -8,6 +8,7 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from sista.config_file import ConfigFile
+from sista.errors import SistaError
 
 BASE = "method: sista\nsettings: {mode: soft, token_weight: 0.5}\nmodel: {dim: 64}\nshares: [0.1, 1.0]\n"
 
@@ -57,3 +58,8 @@ def test_what_is_given_beside_files_wins_over_all_of_them(tmp_path: Path) -> Non
     values = parsed(tmp_path, BASE, "settings: {token_weight: 0.7}", beside=("--settings.token_weight", "0.9"))
     assert values["settings"] == {"mode": "soft", "token_weight": 0.9}
     assert parsed(tmp_path, BASE, beside=("--settings", "{sigma: 2}"))["settings"] == {"sigma": 2}  # a whole mapping is meant as such
+
+
+def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SistaError, match=r"1\.yaml: while parsing a flow mapping, line 1, column 11 did not find expected"):
+        parsed(tmp_path, BASE, "settings: {mode: soft")

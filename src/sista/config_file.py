@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jsonargparse import ActionConfigFile
+from jsonargparse import ActionConfigFile, ArgumentError
+
+from sista.errors import SistaError
+
+_TEXT = '"<unicode string>"'  # what a YAML reader that was handed a text calls it
 
 
 class ConfigFile(ActionConfigFile):
@@ -16,7 +20,13 @@ class ConfigFile(ActionConfigFile):
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         earlier = {key: value for key, value in cfg.items() if isinstance(value, dict)}
-        super().__call__(parser, cfg, values, option_string)
+        try:
+            super().__call__(parser, cfg, values, option_string)
+        except (ArgumentError, TypeError) as error:
+            if _TEXT not in (message := " ".join(str(error).split())):
+                raise
+            message = message.removeprefix("Problems parsing config: ").replace(f" in {_TEXT},", ",")
+            raise SistaError(f"{values}: {message}") from error
         for key, value in earlier.items():
             if isinstance(later := cfg[key], dict):
                 cfg[key] = {**value, **later}

@@ -127,6 +127,12 @@ def test_texts_with_commas_need_quotes(folder: Path) -> None:
         Table(folder / "t.csv")
 
 
+def test_nan_as_some_exporters_write_it_is_an_empty_cell(folder: Path) -> None:
+    table = Table(write(folder, "csv", ROWS.assign(effusion=["NaN", "1", "nan"], age="nan")), label_columns=("effusion",), age_column="age")
+    assert [dict(table[i].labels) for i in range(3)] == [{}, {"effusion": 1}, {}]
+    assert table[0].age is None
+
+
 def test_values_that_cannot_be(folder: Path) -> None:
     with pytest.raises(SistaError, match=r"column 'split' holds 'maybe'; expected train, valid or test"):
         Table(write(folder, "csv", ROWS.assign(split="maybe")), split_column="split")

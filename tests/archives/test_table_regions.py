@@ -60,7 +60,7 @@ def test_masks_and_boxes(table: Path) -> None:
     assert (archive.describe()["films_with_boxes"], archive.describe()["boxes_of_unknown_films"]) == (3, 0)
     with (table.parent / "boxes.csv").open("a") as file:
         file.write("z.png,opacity,1,1,1,1\n")
-    assert archive.notes == []
+    assert len(archive.notes) == 1  # of the mask that was not drawn
     one_more = Table(table, boxes=table.parent / "boxes.csv")
     assert one_more.describe()["boxes_of_unknown_films"] == 1
     assert len(one_more.notes) == 1
@@ -102,6 +102,17 @@ def test_the_box_of_a_mask_fits_a_dicom_too(tmp_path: Path) -> None:
     build(Table(tmp_path / "films.csv", masks={"lung": "lung"}, boxes=tmp_path / "boxes.csv"), tmp_path / "corpus", size=50, progress=False)
     for region in Corpus.open(tmp_path / "corpus").regions(0):
         assert (region.x, region.y, region.width, region.height) == (25, 10 + 5, 15, 10)
+
+
+def test_what_films_without_a_mask_are_taken_for_is_told(table: Path) -> None:
+    """As without the finding, unless a label of that name says who looked."""
+    (note,) = Table(table, masks={"Lung": "lung mask"}).notes
+    assert note.startswith("1 film has no mask of 'Lung' and counts as without it; where nobody looked, give a label column 'Lung'")
+    frame = pd.read_csv(table, dtype=str, keep_default_na=False)
+    frame.assign(lung=["1", "1", "0", ""]).to_csv(table, index=False)
+    assert Table(table, masks={"Lung": "lung mask"}, label_columns=["lung"]).notes == []
+    frame.assign(**{"lung mask": ["", "mask-b.png", "", ""]}, image=["a.png", "b.png", "", "d.png"]).to_csv(table, index=False)
+    assert Table(table, masks={"Lung": "lung mask"}).notes[0].startswith("2 films have no mask of 'Lung'")  # a row without a film is none
 
 
 def test_a_mask_that_is_missing_or_damaged_leaves_the_film_out(table: Path) -> None:

@@ -105,6 +105,11 @@ def test_a_table_of_films_and_the_one_that_cannot_be_read(run_path, corpus_path,
     embed(run_path, tmp_path / "ids.csv", tmp_path / "ids", **OPTIONS)
     held = read_embeddings(tmp_path / "ids", "film_id", "subject_id")
     assert (held["film_id"].tolist(), held["subject_id"].tolist()) == (["00000013", "NA"], ["007", "7"])
+    blank = plain.drop(columns="film_id").assign(image=["", "0.png"], split="test")
+    blank.iloc[[1, 0]].to_csv(tmp_path / "blank.csv", index=False)
+    assert embed(run_path, tmp_path / "blank.csv", tmp_path / "blank", split="test", **OPTIONS)["left_out"] == {"no film": 1}
+    (part,) = (tmp_path / "blank").glob("part-*.parquet")
+    assert pd.read_parquet(part)[["film_id", "error"]].to_numpy().tolist() == [["0.png", ""], ["row 2", "no film: row 2"]]
     with pytest.raises(SistaError, match=r"no column 'film'.*--image-column"):
         embed(run_path, tmp_path / "films.csv", tmp_path / "other", image_column="film", **OPTIONS)
     with pytest.raises(SistaError, match="no column 'split'"):

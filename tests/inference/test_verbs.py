@@ -84,6 +84,8 @@ def test_retrieve_scores_and_queries(run_path: Path, corpus_path: Path, tmp_path
     assert similarities == sorted(similarities, reverse=True)
     test_studies = set(corpus.values("study_id", corpus.rows("test")))
     assert {hit["study_id"] for hit in found} <= test_studies
+    film_of = dict(zip(corpus.column("film_id"), corpus.column("study_id"), strict=True))
+    assert [film_of[hit["film_id"]] for hit in found] == [hit["study_id"] for hit in found]
     file = tmp_path / "film.png"
     Image.fromarray(corpus.films([0])[0, 0].numpy()).save(file)
     by_film = sista.retrieve(run_path, corpus_path, image=file, top=2)["results"]
@@ -168,8 +170,9 @@ def test_what_would_do_nothing_is_refused(run_path: Path, corpus_path: Path, tmp
     film = tmp_path / "film.png"
     with pytest.raises(SistaError, match="--out goes with --data"):
         sista.zeroshot(run_path, image=film, out=tmp_path / "out")
-    with pytest.raises(SistaError, match="--text is empty"):
-        sista.retrieve(run_path, corpus_path, text=" ")
+    for text, told in ((" ", "--text ' ' holds no word to look for"), ("日本 🫁", "holds no word that this model's vocabulary knows")):
+        with pytest.raises(SistaError, match=told):
+            sista.retrieve(run_path, corpus_path, text=text)
     with pytest.raises(SistaError, match="--out goes with a corpus alone"):
         sista.retrieve(run_path, corpus_path, text="Edema.", out=tmp_path / "out")
     with pytest.raises(SistaError, match="--phrase is for one film"):

@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -184,6 +185,14 @@ def test_mistakes_are_refused_before_anything_is_written(corpus_path: Path, tmp_
     settings = {"optimizer": OptimizerSettings(batch_size=24), **change}
     with pytest.raises(SistaError, match=message):
         pretrain(corpus_path, tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_teacher_of_labels_needs_some(corpus_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without, it says what `rules` does, and the run would be recorded as one that had seen labels."""
+    monkeypatch.setattr(Corpus, "labels", lambda self, rows=None: np.full((1, 0 if rows is None else 2), np.nan))
+    with pytest.raises(SistaError, match=r"teacher 'labels': no training report of corpus .* has a label; 'rules' reads"):
+        pretrain(corpus_path, tmp_path / "run", method="medclip", teacher="labels", optimizer=OptimizerSettings(batch_size=24))
     assert not (tmp_path / "run").exists()
 
 

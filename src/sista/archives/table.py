@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from sista.archives.table_regions import boxes_by_film, table_regions
+from sista.corpus.names import plain_name
 from sista.corpus.study import Film, Region, Study, StudyRefused
 from sista.corpus.tables import cell_text, read_table
 from sista.errors import SistaError, nearest
@@ -48,14 +49,15 @@ class Table:
             (cells left empty aside); without it each row is a study.
         split_column: train, valid or test (also val, validate, dev, ...); without it sista draws the split per subject.
         view_column: PA, AP, LATERAL, frontal; other values stand as they are.
-        label_columns: 1 present, 0 absent, -1 uncertain, empty unknown.
+        label_columns: 1 present, 0 absent, -1 uncertain, empty (or "nan") unknown.
         findings_column: the findings section, when the report comes in two columns; `report_column` is then not read.
         impression_column: the impression section.
         age_column: age in years.
         sex_column: sex, as written.
         image_root: folder of the films; by default that of the table.
         masks: finding -> the column that holds the path of its mask image, relative to `image_root`, white (above half of the largest value
-            of its kind) on black; an empty cell: no mask was drawn.
+            of its kind) on black. An empty cell: no mask was drawn. What that means is said by the label of the same name, as with boxes;
+            where the table has none, such a film counts as one without the finding, and building says how many do.
         boxes: a table of boxes: image (as in this one), label, x, y, width, height in pixels of the film. What a film without a region
             means is said by its label of the same name (capitals and underscores aside): 0 absent; otherwise nobody looked. Where the
             table has no such label a film without a region counts as one without the finding.
@@ -154,15 +156,20 @@ class Table:
 
     @property
     def notes(self) -> list[str]:
-        """What of it will not be used, and which films stand in several rows."""
-        unknown, found = self._unknown_boxes, []
+        """What of it will not be used, which films stand in several rows, and what films without a mask are taken for."""
+        found = []
         if repeated := self._repeated:
             films = f"{len(repeated)} film{'s' if len(repeated) > 1 else ''} of {self.table}, such as {sorted(repeated)[0]!r},"
-            found = [f"{films} in several rows: each is one subject, and comes into one split with all of its rows"]
-        if not unknown:
-            return found
-        images = f"{len(unknown)} image{'s' if len(unknown) > 1 else ''} of {self._boxes_table}, such as {unknown[0]!r},"
-        return [*found, f"{images} named by no row of {self.table}: their boxes are not used"]
+            found.append(f"{films} in several rows: each is one subject, and comes into one split with all of its rows")
+        for finding in self._masks:
+            if (empty := self._without_mask(finding)) and plain_name(finding) not in map(plain_name, self.label_names):
+                films = "1 film has no mask of {0!r} and counts" if empty == 1 else f"{empty:,} films have no mask of {{0!r}} and count"
+                told = films + " as without it; where nobody looked, give a label column {0!r} (1, 0, or empty for unknown)"
+                found.append(told.format(finding))
+        if unknown := self._unknown_boxes:
+            images = f"{len(unknown)} image{'s' if len(unknown) > 1 else ''} of {self._boxes_table}, such as {unknown[0]!r},"
+            found.append(f"{images} named by no row of {self.table}: their boxes are not used")
+        return found
 
     def __getitem__(self, index: int) -> Study:
         """Study number `index`, in the order in which studies first appear."""
@@ -216,7 +223,10 @@ class Table:
 
     @cached_property
     def _frame(self) -> pd.DataFrame:
-        return read_table(self.table)
+        frame = read_table(self.table)
+        for column in {*self.label_names, *filter(None, (self._age,))} & {*frame.columns}:
+            frame[column] = ["" if cell_text(cell).lower() == "nan" else cell for cell in frame[column]]  # as some exporters write empty
+        return frame
 
     @property
     def _whose(self) -> str:
@@ -261,6 +271,11 @@ class Table:
             "films_with_boxes": len(self._boxes) - len(self._unknown_boxes),
             "boxes_of_unknown_films": len(self._unknown_boxes),
         }
+
+    def _without_mask(self, finding: str) -> int:
+        """How many films have an empty cell in a finding's column of masks."""
+        columns = (self._frame[self._image], self._frame[self._masks[finding]])
+        return sum(bool(cell_text(film)) and not cell_text(mask) for film, mask in zip(*columns, strict=True))
 
     def _regions(self, row: pd.Series, film: str) -> tuple[Region, ...]:
         cells = {finding: cell_text(row[column]) for finding, column in self._masks.items()}

@@ -246,12 +246,19 @@ def _table(data: Path, image_column: str, report_column: str | None, split: str 
         known = [cell_text(cell) for cell in frame["split"]]
         if split not in known:
             raise SistaError(f"{data} has no film in split {split!r}: {nearest(split, sorted(set(known)))}")
-        frame = frame[[one == split for one in known]]
+        kept = [position for position, one in enumerate(known) if one == split]
+    else:
+        kept = list(range(len(frame)))
+    frame = frame.iloc[kept]
+    named = [f"row {position + 1}" for position in kept]  # as `sista build table` calls them
     paths = [cell_text(cell) for cell in frame[image_column]]
 
     def films(some: np.ndarray, model: PretrainedModel) -> tuple[Tensor, list[str]]:
         held, reasons = torch.zeros(len(some), 1, model.image_size, model.image_size), [""] * len(some)
         for place, row in enumerate(some):
+            if not paths[row]:
+                reasons[place] = f"no film: {named[row]}"
+                continue
             try:
                 held[place] = model.prepare(data.parent / paths[row])
             except (SistaError, StudyRefused) as error:
@@ -259,7 +266,7 @@ def _table(data: Path, image_column: str, report_column: str | None, split: str 
         return held, reasons
 
     given = {name: [cell_text(cell) for cell in frame[name]] if name in frame.columns else None for name in IDS}
-    film = given["film_id"] or paths
+    film = given["film_id"] or [path or row for path, row in zip(paths, named, strict=True)]
     ids = {
         "study_id": given["study_id"] or film,
         "film_id": film,

@@ -85,6 +85,9 @@ class PretrainedModel:
             raise SistaError("no finding to ask for")
         if empty := [name for name, pair in prompts.items() if not (pair.positive and pair.negative)]:
             raise SistaError(f"{empty[0]!r} has no prompt that affirms it, or none that denies it; a finding needs both")
+        for name, pair in prompts.items():
+            for side, texts in (("affirm", pair.positive), ("deny", pair.negative)):
+                self.require_words(f"the prompts that {side} {name!r}:", texts)
         positive = np.stack([self._ensemble(pair.positive) for pair in prompts.values()])
         negative = np.stack([self._ensemble(pair.negative) for pair in prompts.values()])
         return (image @ positive.T - image @ negative.T).astype(np.float64) / float(self.card.get("temperature", 0.07))
@@ -95,8 +98,7 @@ class PretrainedModel:
 
         The numbers compare places within one film, not films with each other. Borders that are cut off have the least of them.
         """
-        if not word_spans(phrase):
-            raise SistaError(f"phrase {phrase!r} holds no word to look for")
+        self.require_words("phrase", [phrase])
         whole = self.read(film)
         pixels, (x, y) = self._cropped(whole)
         height, width = pixels.shape
@@ -177,6 +179,15 @@ class PretrainedModel:
         result = np.empty_like(vectors)
         result[order] = vectors
         return result
+
+    def require_words(self, what: str, texts: Sequence[str]) -> None:
+        """SistaError where none of the texts holds a word, or none a word of which the vocabulary has any piece: all such are alike to
+        the model, and an answer would mean nothing."""
+        shown = ", ".join(map(repr, texts[:3]))
+        if not any(word_spans(text) for text in texts):
+            raise SistaError(f"{what} {shown} holds no word to look for")
+        if all(piece == self.tokenizer.unk_id for pieces, _ in self.tokenizer.encode(texts) for piece in pieces):
+            raise SistaError(f"{what} {shown} holds no word that this model's vocabulary knows")
 
     def _tokens(self, texts: Sequence[str]) -> dict[str, Tensor]:
         longest = int(self.card.get("max_pieces", 112))

@@ -52,13 +52,13 @@ def retrieve(
     require_folder(out)
     if image is not None and text is not None:
         raise SistaError("give --image or --text, not both")
-    if text is not None and not text.strip():
-        raise SistaError("--text is empty; give a sentence or a report to find films by")
     if out is not None and (image is not None or text is not None):
         raise SistaError("--out goes with a corpus alone; what fits one film or text is printed, with --json as one JSON object")
     if top < 1:
         raise SistaError(f"--top is {top}; it must be at least 1")
     trained = load(model, device, precision)
+    if text is not None:
+        trained.require_words("--text", [text])
     if (data / "embed.json").is_file():
         if split != "test":
             raise SistaError(f"{data} holds embeddings, all of which are searched; leave --split out, or embed with --split {split}")
@@ -81,7 +81,11 @@ def retrieve(
     side = vectors.text if image is not None else vectors.image
     found = VectorIndex(side, _for_one(index)).search(_query(trained, image, text), min(top, len(rows)))
     hits_found = [
-        {"study_id": corpus.column("study_id")[int(rows[i])], "similarity": float(score), "report": corpus.reports(rows[[i]])[0]}
+        {
+            **{name: corpus.column(name)[int(rows[i])] for name in ("study_id", "film_id")},
+            "similarity": float(score),
+            "report": corpus.reports(rows[[i]])[0],
+        }
         for i, score in zip(found.rows[0], found.scores[0], strict=True)
         if i >= 0  # faiss says -1 where the cells it looked into held fewer
     ]

@@ -8,6 +8,8 @@ import shutil
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from sista.corpus.corpus import Corpus
 from sista.errors import SistaError
 from sista.training.processes import Processes
@@ -38,6 +40,12 @@ def check_pairs(corpus: Corpus, optimizer: OptimizerSettings) -> None:
             f"corpus {corpus.path} has {pairs} training pairs, fewer than one batch of {optimizer.batch_size}; "
             f"lower --optimizer.batch_size to at most {pairs}"
         )
+
+
+def check_teacher(corpus: Corpus, teacher: str) -> None:
+    """SistaError for the teacher of labels on a corpus that has none: what it would say is what `rules` says, by another name."""
+    if teacher == "labels" and bool(np.isnan(corpus.labels(corpus.rows("train"))).all()):
+        raise SistaError(f"teacher 'labels': no training report of corpus {corpus.path} has a label; 'rules' reads findings off the text")
 
 
 def check_ranges(model: ModelSettings, optimizer: OptimizerSettings, augment: AugmentSettings, run: RunSettings, chosen: Any) -> None:

@@ -26,7 +26,7 @@ from sista.models.precision import autocast, choose_precision
 from sista.models.text_encoder import SIZES, TextEncoder
 from sista.objectives.instance_alignment import InstanceAlignment
 from sista.training.batch_norms import synchronise
-from sista.training.check import SHARES, check_pairs, check_ranges, check_shared, require_compiler
+from sista.training.check import SHARES, check_pairs, check_ranges, check_shared, check_teacher, require_compiler
 from sista.training.fit import Fit, Plan
 from sista.training.log import require_tensorboard
 from sista.training.processes import join
@@ -78,6 +78,7 @@ def pretrain(
     require_teacher(method, teacher)
     corpus = Corpus.open(data)
     check_pairs(corpus, optimizer)
+    check_teacher(corpus, teacher)
     check_ranges(model, optimizer, augment, run, chosen)
     if run.compile:
         require_compiler()

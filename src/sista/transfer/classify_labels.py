@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sista.corpus.corpus import Corpus
+from sista.corpus.names import plain_name
 from sista.errors import SistaError, nearest
 from sista.protocols.tasks import CHEXPERT_UNCERTAIN
-from sista.transfer.names import plain_name
 
 Floats = NDArray[np.float64]
 UNCERTAIN = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from sista.corpus.corpus import Corpus
+from sista.corpus.names import plain_name
 from sista.corpus.study import finding_name
 from sista.errors import SistaError, nearest
-from sista.transfer.names import plain_name
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sista.transfer.names import plain_name
+from sista.corpus.names import plain_name
 
 
 @pytest.mark.parametrize("name", ["pleural effusion", "Pleural_Effusion", " PLEURAL  effusion "])
