@@ -19,6 +19,7 @@ from sista.corpus.splits import split_of
 from sista.corpus.study import Archive
 from sista.errors import SistaError, nearest
 
+LARGEST = 8192  # pixels of a film's long side, about twice those of the largest detectors
 READING = 4  # raised where the same archive and settings come to other rows, so that no build goes on with both
 
 
@@ -49,7 +50,7 @@ def build_corpus(
     Args:
         archive: the data set as released.
         out: a new folder, or that of the same build interrupted.
-        size: long side of the stored films, in pixels.
+        size: long side of the stored films, in pixels, at most 8,192; smaller films are made larger.
         image_format: "jpeg" (quality 95), "png" (lossless) or "pgm" (not compressed: read several times faster, several times the room).
         workers: processes that read films; by default one per core. With ray: the most tasks at a time; by default all its cores.
         engine: "processes" of this machine, or "ray" (extra `ray`): the cluster that `ray.init` finds, else one started here. Every
@@ -77,6 +78,10 @@ def build_corpus(
     for name, value in (("size", size), ("chunk", chunk), ("workers", 1 if workers is None else workers)):
         if value < 1:
             raise SistaError(f"{name} is {value}; it must be at least 1")
+    if size > LARGEST:
+        raise SistaError(f"size is {size:,}; it is at most {LARGEST:,}, for smaller films are made larger")
+    if min_words < 0:
+        raise SistaError(f"min_words is {min_words}; it must be at least 0")
     split_of("", fractions, salt)
     if not len(archive):
         raise SistaError(
