@@ -61,6 +61,14 @@ class Grounding:
         return {"regions": len(self.hit), **self.means(), "chance": _mean(self.chance), "pointing_game_per_finding": per}
 
 
+def require_levels(levels: list[str] | None) -> list[str]:
+    """The levels that are asked for, each once; SistaError for one that is none."""
+    asked = list(dict.fromkeys(levels or LEVELS))
+    if strange := [level for level in asked if level not in LEVELS]:
+        raise SistaError(f"--levels {', '.join(strange)}: choose from {', '.join(LEVELS)}")
+    return asked
+
+
 def ground(
     model: Path,
     data: Path | None = None,
@@ -97,9 +105,7 @@ def ground(
         raise SistaError("give either --data, a corpus with regions, or --image with --phrase")
     if phrase is not None and image is None:
         raise SistaError("--phrase is for one film, --image; a corpus is asked for the phrases of its own reports")
-    asked = list(dict.fromkeys(levels or LEVELS))
-    if strange := [level for level in asked if level not in LEVELS]:
-        raise SistaError(f"--levels {', '.join(strange)}: choose from {', '.join(LEVELS)}")
+    asked = require_levels(levels)
     if image is None:
         require_folder(out)
     elif unused := [f"--{name}" for name, given in {"regions": regions, "levels": levels}.items() if given is not None]:

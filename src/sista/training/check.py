@@ -18,14 +18,18 @@ from sista.training.settings import AugmentSettings, ModelSettings, OptimizerSet
 SHARES = {"positive_share": "theta_p", "negative_share": "theta_n"}  # cut-offs as shares of random corpus pairs, unless given outright
 
 
-def check_pairs(corpus: Corpus, optimizer: OptimizerSettings) -> None:
-    """SistaError for a corpus that has no batch to learn from, and for an optimizer that could not learn."""
+def check_optimizer(optimizer: OptimizerSettings) -> None:
+    """SistaError for an optimizer that could not learn."""
     for name, value in asdict(optimizer).items():
         positive = name in ("batch_size", "accumulate", "learning_rate", "clip")
         if not 0 <= value < math.inf or (positive and value == 0):
             raise SistaError(f"optimizer.{name} is {value}; it must be {'above zero' if positive else '0 or more'}")
     if optimizer.batch_size < 2:
         raise SistaError("optimizer.batch_size is 1; a contrast needs at least 2 pairs")
+
+
+def check_pairs(corpus: Corpus, optimizer: OptimizerSettings) -> None:
+    """SistaError for a corpus that has no batch to learn from."""
     if not (corpus.has_reports and corpus.has_films):
         raise SistaError(
             f"corpus {corpus.path} has no {'films' if corpus.has_reports else 'reports'}; pre-training needs film-report pairs"

@@ -26,7 +26,7 @@ from sista.models.precision import autocast, choose_precision
 from sista.models.text_encoder import SIZES, TextEncoder
 from sista.objectives.instance_alignment import InstanceAlignment
 from sista.training.batch_norms import synchronise
-from sista.training.check import SHARES, check_pairs, check_ranges, check_shared, check_teacher, require_compiler
+from sista.training.check import SHARES, check_optimizer, check_pairs, check_ranges, check_shared, check_teacher, require_compiler
 from sista.training.fit import Fit, Plan
 from sista.training.log import require_tensorboard
 from sista.training.processes import join
@@ -77,6 +77,7 @@ def pretrain(
     chosen = settings_of(method, settings or {})
     require_teacher(method, teacher)
     corpus = Corpus.open(data)
+    check_optimizer(optimizer)
     check_pairs(corpus, optimizer)
     check_teacher(corpus, teacher)
     check_ranges(model, optimizer, augment, run, chosen)

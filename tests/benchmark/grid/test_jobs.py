@@ -13,6 +13,7 @@ from sista.benchmark.grid import jobs as room
 from sista.benchmark.grid.jobs import jobs_of
 from sista.benchmark.grid.read import read_grid
 from sista.benchmark.grid.run import _stages
+from sista.errors import SistaError
 
 from .inputs import TINY, write
 
@@ -30,6 +31,16 @@ def test_the_jobs_of_a_grid(tmp_path: Path) -> None:
     assert (probe.arguments["model"], probe.arguments["seed"]) == (str(run.folder), 1)
     zero = next(job for job in jobs if job.verb == "zeroshot")
     assert "seed" not in zero.arguments
+
+
+def test_names_that_come_to_one_folder_are_refused_and_long_ones_are_cut(tmp_path: Path) -> None:
+    for names, told in ((("A!", "A?"), "'A!' and 'A\\?' come to one folder, compact-A_-0-"), (("a b", "a_b"), "'a b' and 'a_b' come")):
+        with pytest.raises(SistaError, match=told):
+            jobs_of(read_grid(write(tmp_path, methods={name: {"method": "clip"} for name in names})), tmp_path / "out")
+    differ = {"A!": {"method": "clip"}, "A?": {"method": "siglip"}}  # then their hashes do
+    assert jobs_of(read_grid(write(tmp_path, methods=differ)), tmp_path / "out")
+    long = read_grid(write(tmp_path, methods={"m" * 300: {"method": "clip"}}))
+    assert all(len(job.folder.name) < 200 and not job.done for job in jobs_of(long, tmp_path / "out"))
 
 
 def test_a_folder_changes_with_what_determines_its_result_and_with_nothing_else(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ GRIDS = sorted([*ROOT.glob("benchmarks/grids/*.yaml"), *ROOT.glob("results/**/gr
         ({"methods": {"clip": "sista"}}, r"'clip' of methods must be a mapping, not 'sista'"),
         ({"encoders": {"compact": "sista_compact"}}, r"'compact' of encoders must be a mapping, not 'sista_compact'"),
         ({"corpora": {500: TINY["corpora"]["main"]}}, r"500 of corpora must be text"),
+        ({"tasks": {"": {"task": "probe", "data": "main"}}}, r"'' of tasks is no name"),
+        ({"methods": {" ": {"method": "clip"}}}, r"' ' of methods is no name"),
         ({"tasks": {True: {"data": "main"}}}, r"True of tasks must be text"),
         ({"tasks": {"probe": None}}, r"'probe' of tasks is empty"),
         ({"seeds": 0}, r"seeds must be a list of whole numbers, 0 or more, not 0"),

@@ -79,6 +79,9 @@ def test_damaged_predictions_are_told_and_not_taken_for_no_test(tmp_path: Path, 
     next(out.glob("tasks/zero-compact-clip-0-*/predictions.parquet")).write_bytes(b"damaged")
     with pytest.raises(SistaError, match=r"predictions\.parquet"):
         benchmark(grid, out, tables_only=True)
+    next(out.glob("tasks/zero-compact-clip-0-*/result.json")).write_text("{}")
+    with pytest.raises(SistaError, match=r"result\.json holds no metrics; delete it, and the same call makes it again"):
+        benchmark(grid, out, tables_only=True)
 
 
 def test_a_task_without_its_metrics_is_named_and_the_rest_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_names_of_any_signs_and_methods_without_a_result(tmp_path: Path) -> None
     assert "\n| \\*a\\*\\|b $x^$ {y}_~ \\z &lt;i>& | **0.500** |\n" in markdown
     assert "Without a result: probe: gone; zero: gone." in markdown
     latex = (tmp_path / "out" / "table.tex").read_text()
-    assert r"*a*|b \$x\textasciicircum{}\$ \{y\}\_\textasciitilde{} \textbackslash{}z <i>\& & \textbf{0.500}" in latex
+    assert r"{}*a*|b \$x\textasciicircum{}\$ \{y\}\_\textasciitilde{} \textbackslash{}z <i>\& & \textbf{0.500}" in latex
     assert "\n% one more $, probe\n" in latex
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<i>" not in page

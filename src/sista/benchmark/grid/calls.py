@@ -18,6 +18,24 @@ def function_of(verb: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)
 
 
+def require_values(verb: str, call: partial[Any]) -> None:
+    """SistaError for values that a command would refuse when its turn comes, hours later, and that can be seen without its data."""
+    from sista.inference.grounding import require_levels
+    from sista.methods import settings_of
+    from sista.training.check import check_optimizer, check_ranges
+    from sista.transfer.shares import share_plan
+
+    given = call.keywords
+    if verb == "pretrain":
+        check_optimizer(given["optimizer"])
+        chosen = settings_of(given["method"], given["settings"] or {})
+        check_ranges(given["model"], given["optimizer"], given["augment"], given["run"], chosen)
+    if "shares" in given:
+        share_plan(given["shares"], given["draws"], 0)
+    if verb == "ground":
+        require_levels(given["levels"])
+
+
 def prepare(verb: str, arguments: Mapping[str, Any]) -> partial[Any]:
     """The call of a command; of `build` its first argument is the archive, opened. SistaError for arguments that it does not take."""
     from jsonargparse import ArgumentError, ArgumentParser

@@ -94,6 +94,13 @@ class Job:
         """The call that does it; raises SistaError for arguments that the command does not take."""
         return prepare(self.verb, self.arguments)
 
+    def metrics(self) -> dict[str, Any]:
+        """What a task that is done found; SistaError where its file does not hold that."""
+        file = self.folder / "result.json"
+        if not isinstance(metrics := read_json(file).get("metrics"), dict):
+            raise SistaError(f"{file} holds no metrics; delete it, and the same call makes it again")
+        return metrics
+
     def run(self) -> None:
         """Do it in this process; raises what the command raises."""
         self.prepare()()
@@ -114,7 +121,20 @@ def jobs_of(grid: Grid, out: Path, chosen: Mapping[tuple[str, str], Mapping[str,
                 of_run = merged(stated, (chosen or {}).get((encoder, method), {}))
                 run = _run(grid, corpora, out, (encoder, method, seed), of_encoder, of_run)
                 jobs += [run, *(_task(grid, corpora, out, run, name, seed) for name in grid.tasks)]
+    _refuse_one_folder(jobs)
     return jobs
+
+
+def _refuse_one_folder(jobs: Sequence[Job]) -> None:
+    """SistaError for two jobs in one folder: names that differ by signs alone, which folders do not have, of the same arguments."""
+    by_folder = dict[Path, Job]()
+    for job in jobs:
+        if (other := by_folder.setdefault(job.folder, job)) is not job:
+            ours, theirs = ([part for part in one.key[:3] if part] for one in (job, other))
+            named = " and ".join(
+                repr(name) for pair in zip(theirs, ours, strict=True) for name in dict.fromkeys(pair) if len(set(pair)) > 1
+            )
+            raise SistaError(f"{named} come to one folder, {job.folder.name}; give one of them another name")
 
 
 def missing_of(jobs: Sequence[Job], known: Collection[Job] = ()) -> list[Job]:
@@ -165,7 +185,7 @@ def _task(grid: Grid, corpora: Mapping[str, Job | Corpus], out: Path, run: Job, 
 
 
 def _named(*parts: Any) -> str:
-    return re.sub(r"[^\w.+-]+", "_", "-".join(map(str, parts)))
+    return re.sub(r"[^\w.+-]+", "_", "-".join(map(str, parts)))[:150]  # what a file system takes, with the hash and an ending
 
 
 def _job(verb: str, folder: Path, arguments: dict[str, Any], key: tuple[str, str, str, int], held: Any = None) -> Job:

@@ -74,6 +74,8 @@ def _require_shape(given: Mapping[Any, Any]) -> None:
         for name, spec in given[group].items():
             if not isinstance(name, str):
                 raise SistaError(f"{name!r} of {group} must be text, for it is a name; put it in quotes")
+            if not name.strip():
+                raise SistaError(f"{name!r} of {group} is no name")
             if spec is None and group in ("corpora", "tasks"):
                 raise SistaError(f"{name!r} of {group} is empty; it must be a mapping")
             if spec is not None and not isinstance(spec, dict):

@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sista.benchmark.grid.calls import require_values
 from sista.benchmark.grid.earlier import read_earlier
 from sista.benchmark.grid.jobs import Job, jobs_of, missing_of
 from sista.benchmark.grid.page import write_page
@@ -99,7 +101,7 @@ def benchmark(
     if missing and not tables_only:
         with alone(out, "sista benchmark"):
             failed = _do(missing, processes, threads, progress)
-    found = gather(plan, [job for job in jobs if job.key[0]], past)
+    found = gather(plan, [job for job in jobs if job.key[0]], replace(past, precisions={**_precisions(out), **past.precisions}))
     result: dict[str, Any] = {
         "task": "benchmark",
         "grid": plan.name,
@@ -122,6 +124,14 @@ def benchmark(
             raise SistaError(f"task {task!r} has no {', '.join(lacking)}, which its `metrics` name; it has {', '.join(figures)}")
         raise SistaError(f"task {task!r} has none of the metrics of its main table; give it `metrics`, of {', '.join(figures)}")
     return result
+
+
+def _precisions(out: Path) -> Mapping[str, str]:
+    """What the results.csv of a call before says of each task's pre-training, whose folder may have been deleted since."""
+    try:
+        return read_earlier([out]).precisions
+    except SistaError:  # there is none, or none to go by
+        return {}
 
 
 def _require_of_use(given: bool, used: bool, what: str) -> None:
@@ -166,7 +176,7 @@ def _raise_failed(failed: dict[Job, str], tried: list[Job]) -> None:
 def _require_sound(job: Job) -> None:
     """SistaError for a job whose command does not take its arguments: before anything runs, not when its turn comes."""
     try:
-        job.prepare()
+        require_values(job.verb, job.prepare())
     except SistaError as error:
         raise SistaError(f"{job.folder.name}: {error}") from error
 

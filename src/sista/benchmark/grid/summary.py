@@ -15,7 +15,6 @@ from sista.benchmark.compare import Resampled, Unpairable, mean_difference
 from sista.benchmark.grid.earlier import Earlier, Figures
 from sista.benchmark.grid.jobs import Job
 from sista.benchmark.grid.settings import TASKS, Grid
-from sista.corpus.disk import read_json
 from sista.metrics.interval import Difference
 from sista.metrics.result import Run, read_run
 
@@ -63,7 +62,7 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
     for job in tasks:
         task, encoder, method, seed = job.key
         of_job = _figures(job) if job.done else earlier.figures.get(job.name, {})
-        precision = job.precision if job.done else earlier.precisions.get(job.name, "")
+        precision = (job.precision if job.done else "") or earlier.precisions.get(job.name, "")
         rows += [(encoder, method, task, metric, seed, *numbers, job.name, precision) for metric, numbers in of_job.items()]
     figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high", "job", "precision"])
     folders = {job.key: job.folder if job.done and (job.folder / "predictions.parquet").is_file() else None for job in tasks}
@@ -102,7 +101,7 @@ def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 
 def _figures(job: Job) -> Figures:
     """The figures of a task that is done."""
     found = {}
-    for metric, held in read_json(job.folder / "result.json")["metrics"].items():
+    for metric, held in job.metrics().items():
         value, (low, high) = (held["value"], held["ci95"]) if isinstance(held, dict) else (held, (None, None))
         if value is not None:
             found[metric] = (value, low, high)

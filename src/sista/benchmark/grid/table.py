@@ -171,5 +171,6 @@ def _in_row(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """For LaTeX."""
-    return "".join(LATEX.get(sign, sign) for sign in _in_line(text))
+    """For LaTeX, where a row that began with `[` or `*` would be read as an option of the line break before it."""
+    escaped = "".join(LATEX.get(sign, sign) for sign in _in_line(text))
+    return "{}" * escaped.startswith(("[", "*")) + escaped

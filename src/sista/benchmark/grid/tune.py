@@ -13,7 +13,7 @@ import numpy as np
 from sista.benchmark.grid.earlier import Earlier
 from sista.benchmark.grid.merge import merged
 from sista.benchmark.grid.settings import Grid
-from sista.corpus.disk import read_json, write_bytes
+from sista.corpus.disk import write_bytes
 from sista.errors import SistaError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _score(tasks: Sequence[Job], metric: str, failed: Mapping[Job, str], earlier
     for job in tasks:
         if not job.done:
             raise SistaError(f"trial {job.folder.name} is not done, so that nothing can be chosen; run the grid without --tables_only")
-        held = read_json(job.folder / "result.json")["metrics"]
+        held = job.metrics()
         if metric not in held:
             raise SistaError(f"the tuning task has no metric {metric!r}; it has {', '.join(held)}")
         value = held[metric]["value"] if isinstance(held[metric], dict) else held[metric]
