@@ -7,8 +7,9 @@ import inspect
 import json
 import re
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Job:
         self.config.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(self.config, yaml.safe_dump(held, sort_keys=False).encode())
 
-    def prepare(self) -> Callable[[], Any]:
+    def prepare(self) -> partial[Any]:
         """The call that does it; raises SistaError for arguments that the command does not take."""
         return prepare(self.verb, self.arguments)
 

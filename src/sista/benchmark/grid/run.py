@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,7 @@ def benchmark(
     if missing and not tables_only:
         with alone(out, "sista benchmark"):
             failed = _do(missing, processes, threads, progress)
-    found = gather(plan, [job for job in jobs if job.key[0]], replace(past, precisions={**_precisions(out), **past.precisions}))
+    found = gather(plan, [job for job in jobs if job.key[0]], past, written=_precisions(out))
     result: dict[str, Any] = {
         "task": "benchmark",
         "grid": plan.name,

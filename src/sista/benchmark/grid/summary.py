@@ -54,15 +54,18 @@ class Found:
     precisions: Mapping[str, int]
 
 
-def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 1000) -> Found:
-    """Read the results of the tasks that are done, and the earlier figures of those that are not."""
+def gather(grid: Grid, tasks: Sequence[Job], earlier: Earlier, resamples: int = 1000, written: Mapping[str, str] | None = None) -> Found:
+    """Read the results of the tasks that are done, and the earlier figures of those that are not.
+
+    written: a task that is done -> the precision of its pre-training, should that be deleted.
+    """
     import pandas as pd
 
     rows = []
     for job in tasks:
         task, encoder, method, seed = job.key
         of_job = _figures(job) if job.done else earlier.figures.get(job.name, {})
-        precision = (job.precision if job.done else "") or earlier.precisions.get(job.name, "")
+        precision = job.precision or (written or {}).get(job.name, "") if job.done else earlier.precisions.get(job.name, "")
         rows += [(encoder, method, task, metric, seed, *numbers, job.name, precision) for metric, numbers in of_job.items()]
     figures = pd.DataFrame(rows, columns=[*KEYS, "seed", "value", "low", "high", "job", "precision"])
     folders = {job.key: job.folder if job.done and (job.folder / "predictions.parquet").is_file() else None for job in tasks}
