@@ -107,12 +107,14 @@ def test_the_box_of_a_mask_fits_a_dicom_too(tmp_path: Path) -> None:
 def test_what_films_without_a_mask_are_taken_for_is_told(table: Path) -> None:
     """As without the finding, unless a label of that name says who looked."""
     (note,) = Table(table, masks={"Lung": "lung mask"}).notes
-    assert note.startswith("1 film has no mask of 'Lung' and counts as without it; where nobody looked, give a label column 'Lung'")
+    assert note.startswith("films without a mask of 'Lung': 1, which count as without it; where nobody looked, give a label column 'Lung'")
     frame = pd.read_csv(table, dtype=str, keep_default_na=False)
     frame.assign(lung=["1", "1", "0", ""]).to_csv(table, index=False)
     assert Table(table, masks={"Lung": "lung mask"}, label_columns=["lung"]).notes == []
     frame.assign(**{"lung mask": ["", "mask-b.png", "", ""]}, image=["a.png", "b.png", "", "d.png"]).to_csv(table, index=False)
-    assert Table(table, masks={"Lung": "lung mask"}).notes[0].startswith("2 films have no mask of 'Lung'")  # a row without a film is none
+    assert (
+        Table(table, masks={"Lung": "lung mask"}).notes[0].startswith("films without a mask of 'Lung': 2,")
+    )  # a row without a film is none
 
 
 def test_a_mask_that_is_missing_or_damaged_leaves_the_film_out(table: Path) -> None:

@@ -230,7 +230,7 @@ def test_settings_are_checked_first(tmp_path: Path) -> None:
         ({"image_format": "jpg"}, "did you mean 'jpeg'"),
         ({"views": "side"}, "views 'side'"),
         ({"size": 0}, "size is 0"),
-        ({"size": 25600}, "size is 25,600; it is at most 8,192"),
+        ({"size": 25600}, "size is 25,600; it must be at most 8,192"),
         ({"min_words": -1}, "min_words is -1; it must be at least 0"),
         ({"on_error": "x"}, "on_error"),
     ):

@@ -48,6 +48,8 @@ def test_classify_by_names_and_by_prompts(model: PretrainedModel, film: Path) ->
         model.classify(film, [])
     with pytest.raises(SistaError, match="the prompts that affirm 'edema': '', ' ' holds no word"):
         model.classify(film, {"edema": PromptPair(("", " "), ("No edema.",))})
+    with pytest.raises(SistaError, match="finding '日本' holds no word that this model's vocabulary knows"):
+        model.classify(film, ["edema", "日本"])  # within the usual prompts other words are known
     with pytest.raises(SistaError, match="the prompts that deny 'edema': '日本' holds no word that this model's vocabulary knows"):
         model.classify(film, {"edema": PromptPair(("Edema.",), ("日本",))})
     assert model.classify(film, {"edema": PromptPair(("日本", "Edema."), ("No edema.",))})["edema"] > 0  # one of them has words
@@ -121,6 +123,8 @@ def test_films_are_shown_as_those_of_the_corpus_were(run_path: Path, tmp_path: P
 def test_a_phrase_without_a_word_is_refused(model: PretrainedModel, film: Path) -> None:
     with pytest.raises(SistaError, match="phrase '日本 🫁' holds no word that this model's vocabulary knows"):
         model.heatmap(film, "日本 🫁")
+    with pytest.raises(SistaError, match="holds no word that this model's vocabulary knows"):
+        model.heatmap(film, "日本, 日本.")  # signs are no words
     with pytest.raises(SistaError, match=r"phrase '!!!' holds no word to look for"):
         model.heatmap(film, "!!!")
 

@@ -170,6 +170,8 @@ def test_what_would_do_nothing_is_refused(run_path: Path, corpus_path: Path, tmp
     film = tmp_path / "film.png"
     with pytest.raises(SistaError, match="--out goes with --data"):
         sista.zeroshot(run_path, image=film, out=tmp_path / "out")
+    with pytest.raises(SistaError, match="finding '日本' holds no word that"):
+        sista.zeroshot(run_path, corpus_path, findings=["日本"])
     for text, told in ((" ", "--text ' ' holds no word to look for"), ("日本 🫁", "holds no word that this model's vocabulary knows")):
         with pytest.raises(SistaError, match=told):
             sista.retrieve(run_path, corpus_path, text=text)

@@ -163,9 +163,10 @@ class Table:
             found.append(f"{films} in several rows: each is one subject, and comes into one split with all of its rows")
         for finding in self._masks:
             if (empty := self._without_mask(finding)) and plain_name(finding) not in map(plain_name, self.label_names):
-                films = "1 film has no mask of {0!r} and counts" if empty == 1 else f"{empty:,} films have no mask of {{0!r}} and count"
-                told = films + " as without it; where nobody looked, give a label column {0!r} (1, 0, or empty for unknown)"
-                found.append(told.format(finding))
+                found.append(
+                    f"films without a mask of {finding!r}: {empty:,}, which count as without it; where nobody looked, give a label column "
+                    f"{finding!r} (1, 0, or empty for unknown)"
+                )
         if unknown := self._unknown_boxes:
             images = f"{len(unknown)} image{'s' if len(unknown) > 1 else ''} of {self._boxes_table}, such as {unknown[0]!r},"
             found.append(f"{images} named by no row of {self.table}: their boxes are not used")

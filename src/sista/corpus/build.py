@@ -79,7 +79,7 @@ def build_corpus(
         if value < 1:
             raise SistaError(f"{name} is {value}; it must be at least 1")
     if size > LARGEST:
-        raise SistaError(f"size is {size:,}; it is at most {LARGEST:,}, for smaller films are made larger")
+        raise SistaError(f"size is {size:,}; it must be at most {LARGEST:,}")
     if min_words < 0:
         raise SistaError(f"min_words is {min_words}; it must be at least 0")
     split_of("", fractions, salt)

@@ -17,7 +17,7 @@ from sista.corpus.films.pixels import crop_borders
 from sista.corpus.films.radiograph import Display, read_radiograph, resize_film
 from sista.corpus.reports.tokenizer import ReportTokenizer
 from sista.corpus.reports.tokens import TokenStore
-from sista.corpus.reports.words import word_spans
+from sista.corpus.reports.words import word_spans, words_of_pieces
 from sista.corpus.study import StudyRefused
 from sista.errors import SistaError
 from sista.inference.enlarge import enlarge, enlarge_at
@@ -74,7 +74,7 @@ class PretrainedModel:
         from scipy.special import expit
 
         image = self.encode_films([self.prepare(film)]).image
-        pairs = prompts_of(findings)
+        pairs = dict(findings) if isinstance(findings, Mapping) else self.prompts_for(findings)
         return dict(zip(pairs, map(float, expit(self.zero_shot(image, pairs)[0])), strict=True))
 
     def zero_shot(self, image: np.ndarray, prompts: Mapping[str, PromptPair]) -> np.ndarray:
@@ -180,13 +180,25 @@ class PretrainedModel:
         result[order] = vectors
         return result
 
+    def prompts_for(self, findings: Sequence[str]) -> dict[str, PromptPair]:
+        """`prompts_of` names; SistaError for one of which the vocabulary knows no word."""
+        pairs = prompts_of(findings)
+        for name in pairs:
+            self.require_words("finding", [name])
+        return pairs
+
     def require_words(self, what: str, texts: Sequence[str]) -> None:
         """SistaError where none of the texts holds a word, or none a word of which the vocabulary has any piece: all such are alike to
         the model, and an answer would mean nothing."""
         shown = ", ".join(map(repr, texts[:3]))
         if not any(word_spans(text) for text in texts):
             raise SistaError(f"{what} {shown} holds no word to look for")
-        if all(piece == self.tokenizer.unk_id for pieces, _ in self.tokenizer.encode(texts) for piece in pieces):
+        known = (
+            piece != self.tokenizer.unk_id and word >= 0
+            for text, (pieces, offsets) in zip(texts, self.tokenizer.encode(texts), strict=True)
+            for piece, word in zip(pieces, words_of_pieces(offsets, word_spans(text)), strict=True)
+        )
+        if not any(known):
             raise SistaError(f"{what} {shown} holds no word that this model's vocabulary knows")
 
     def _tokens(self, texts: Sequence[str]) -> dict[str, Tensor]:

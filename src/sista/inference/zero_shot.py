@@ -53,7 +53,7 @@ def zeroshot(
     if findings and prompts:
         raise SistaError("give either --findings or --prompts, whose findings are those of the file")
     trained = load(model, device, precision)
-    given = read_prompts(prompts) if prompts else prompts_of(findings) if findings else None
+    given = read_prompts(prompts) if prompts else trained.prompts_for(findings) if findings else None
     if image is not None:
         pairs = given or prompts_of(trained.label_names)
         if not pairs:
