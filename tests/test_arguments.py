@@ -90,6 +90,8 @@ def test_dashes_and_underscores_are_the_same_in_names_and_not_in_values() -> Non
         ("the following arguments are required: model, data", "give --model, --data"),
         ("Unrecognized arguments: --sed 3", "unknown setting 'sed'; did you mean 'seed'?"),
         ("Group 'fit' does not accept option 'epohcs'", "unknown setting 'fit.epohcs'; did you mean 'fit.epochs'?"),
+        ("Group 'fit' does not accept option 'ep-ochs'", "unknown setting 'fit.ep-ochs'; did you mean 'fit.epochs'?"),
+        ("Option 'se-ed' is not accepted", "unknown setting 'se-ed'; did you mean 'seed'?"),
         ("something else\nin two lines", "something else in two lines"),
     ],
 )

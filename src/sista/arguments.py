@@ -104,13 +104,15 @@ def explain(message: str, options: Sequence[str], given: Sequence[str] = ()) -> 
     given: the arguments; an option that is none of them was named in the file of --config.
     """
     line = " ".join(message.split())
-    unknown = re.search(r"[Uu]nrecognized arguments: (--[\w.]+)", line) or re.search(r"[Kk]ey [\"']([\w.]+)[\"'] is not expected", line)
+    unknown = re.search(r"[Uu]nrecognized arguments: (--[\w.-]+)", line) or re.search(
+        r"(?:[Kk]ey|Option) [\"']([\w.-]+)[\"'] is not (?:expected|accepted)", line
+    )
     if unknown:
         name = unknown[1].lstrip("-")
         close = nearest(name, [option.lstrip("-") for option in options if option.startswith("--")]).split("? ")[0]
         hint = f"; {close}?" if close.startswith("did you mean") else "; --help lists them all"
         return f"unknown setting {name!r}{hint}"
-    if inside := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", line):
+    if inside := re.search(r"Group '([\w.]+)' does not accept option '([\w.-]+)'", line):
         return explain(f"Unrecognized arguments: --{inside[1]}.{inside[2]}", options, given)
     if missing := re.search(r"the following arguments are required: (.*)", line):
         return "give " + ", ".join(f"--{name.lstrip('-')}" for name in re.split(r",\s*", missing[1]))

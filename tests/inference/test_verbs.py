@@ -179,6 +179,10 @@ def test_what_would_do_nothing_is_refused(run_path: Path, corpus_path: Path, tmp
         sista.retrieve(run_path, corpus_path, text="Edema.", out=tmp_path / "out")
     with pytest.raises(SistaError, match="--phrase is for one film"):
         sista.ground(run_path, corpus_path, phrase="edema")
+    with pytest.raises(SistaError, match="--split train goes with a corpus"):
+        sista.zeroshot(run_path, image=film, split="train")
+    with pytest.raises(SistaError, match="--split and --limit go with a corpus"):
+        sista.ground(run_path, image=film, phrase="edema", split="valid", limit=5)
     with pytest.raises(SistaError, match="--regions and --levels go with a corpus"):
         sista.ground(run_path, image=film, phrase="edema", regions=tmp_path / "no.csv", levels=["word"])
     assert not (tmp_path / "out").exists()

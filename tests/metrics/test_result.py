@@ -77,14 +77,32 @@ def test_a_file_in_the_way_is_told_before_the_work(tmp_path):
     (tmp_path / "file").write_text("x")
     for out in (tmp_path / "file", tmp_path / "file" / "below" / "run"):
         with pytest.raises(SistaError, match=f"{tmp_path}/file is a file; give a folder"):
-            require_folder(out)
-    require_folder(tmp_path / "new" / "run")
-    require_folder(None)
+            require_folder(out, "probe", {})
+    require_folder(tmp_path / "new" / "run", "probe", {})
+    require_folder(None, "probe", {})
 
 
-def test_a_run_takes_the_place_of_a_run_and_not_of_an_embedding(tmp_path):
+def test_a_run_takes_the_place_of_a_damaged_run_and_not_of_an_embedding(tmp_path):
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(SistaError, match="which must stay with its vectors"):
-        require_folder(tmp_path)
+        require_folder(tmp_path, "probe", {})
     (tmp_path / "predictions.parquet").write_bytes(b"")
-    require_folder(tmp_path)
+    require_folder(tmp_path, "probe", {})
+    for damaged in ("{", "[]", '{"task": "probe", "arguments": null}'):
+        (tmp_path / "result.json").write_text(damaged)
+        require_folder(tmp_path, "probe", {"seed": 1})
+
+
+def test_a_run_of_other_arguments_is_not_lost(tmp_path):
+    arguments = {"data": Path("c"), "shares": (0.1, 1.0), "seed": 0, "device": "cpu", "out": tmp_path}
+    write_run(tmp_path, facts(arguments=arguments), IDS)
+    before = (tmp_path / "result.json").read_bytes()
+    for again in (arguments, {**arguments, "device": "cuda", "out": tmp_path / "." / "x"}, {**arguments, "of_a_later_version": True}):
+        require_folder(tmp_path, "probe", again)
+    with pytest.raises(SistaError, match=r"other arguments.* \(shares is \[0\.1, 1\.0\] there, null here; seed is 0 there, 1 here\)"):
+        require_folder(tmp_path, "probe", {**arguments, "shares": None, "seed": 1})
+    with pytest.raises(SistaError, match="holds a run of `sista probe`"):
+        require_folder(tmp_path, "classify", arguments)
+    with pytest.raises(SistaError, match="other arguments"):
+        write_run(tmp_path, facts(arguments={**arguments, "seed": 1}), IDS)
+    assert (tmp_path / "result.json").read_bytes() == before

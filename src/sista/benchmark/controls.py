@@ -19,7 +19,7 @@ from sista.corpus.disk import read_json
 from sista.corpus.films.augmentation import eval_view
 from sista.errors import SistaError
 from sista.methods.method import Method
-from sista.metrics.result import encoder_hash, plain, splits_of, write_run
+from sista.metrics.result import encoder_hash, plain, require_folder, splits_of, write_run
 from sista.models.dual_encoder import DualEncoder
 from sista.models.embeddings import Embeddings
 from sista.models.precision import autocast, choose_device
@@ -59,6 +59,7 @@ def controls(
     if split == "train":
         raise SistaError("split 'train' is what the terms were trained on, right films and all; choose test or valid")
     arguments = dict(locals())
+    require_folder(out, "controls", arguments)
     model, corpus, chosen = Path(model), Corpus.open(data), choose_device(device)
     method, stated = restore(model, corpus).to(chosen), read_json(model / "run.json")
     if getattr(method.settings, "wrong_films", False):

@@ -107,9 +107,10 @@ def ground(
         raise SistaError("--phrase is for one film, --image; a corpus is asked for the phrases of its own reports")
     asked = require_levels(levels)
     if image is None:
-        require_folder(out)
-    elif unused := [f"--{name}" for name, given in {"regions": regions, "levels": levels}.items() if given is not None]:
-        raise SistaError(f"{' and '.join(unused)} go with a corpus, --data, not with one film")
+        require_folder(out, "ground", arguments)
+    of_corpus = {"split": split != "test", "limit": limit != 2000, "regions": regions is not None, "levels": levels is not None}
+    if image is not None and (unused := [f"--{name}" for name, given in of_corpus.items() if given]):
+        raise SistaError(f"{' and '.join(unused)} {'go' if len(unused) > 1 else 'goes'} with a corpus, --data, not with one film")
     trained = load(model, device, precision)
     if image is not None:
         if not phrase:

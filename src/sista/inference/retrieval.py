@@ -49,7 +49,7 @@ def retrieve(
     """
     arguments = dict(locals())
     data = Path(data)
-    require_folder(out)
+    require_folder(out, "retrieve", arguments)
     if image is not None and text is not None:
         raise SistaError("give --image or --text, not both")
     if out is not None and (image is not None or text is not None):

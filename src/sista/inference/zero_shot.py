@@ -45,11 +45,13 @@ def zeroshot(
         out: with data, a folder for result.json and predictions.parquet (truth and logit of each film).
     """
     arguments = dict(locals())
-    require_folder(out)
+    require_folder(out, "zeroshot", arguments)
     if (data is None) == (image is None):
         raise SistaError("give either --data, a corpus, or --image, one film")
     if image is not None and out is not None:
         raise SistaError("--out goes with --data; what is said of one film is printed, with --json as one JSON object")
+    if image is not None and split != "test":
+        raise SistaError(f"--split {split} goes with a corpus, --data, not with one film")
     if findings and prompts:
         raise SistaError("give either --findings or --prompts, whose findings are those of the file")
     trained = load(model, device, precision)

@@ -27,19 +27,36 @@ if TYPE_CHECKING:
 
 REQUIRED = ("task", "data", "protocol", "splits", "encoder", "image_size", "seed", "metrics", "versions", "arguments")
 IDS = ("study_id", "film_id", "subject_id", "split")
+NOT_COMPARED = ("out", "device", "precision", "workers", "cache", "progress")  # arguments that leave a run the same run
 
 
-def require_folder(out: Path | str | None) -> None:
-    """SistaError where a run cannot be written into `out`, a file being in the way, or would take the place of an embedding's result.json,
-    beside which there are no predictions: to be asked before the work, not after it.
+def require_folder(out: Path | str | None, task: str, arguments: Mapping[str, Any]) -> None:
+    """To be asked before the work, not after it. SistaError where `out` is no place for this run: a file is in the way; it holds another
+    task's run, or one of other arguments, which would be lost (where it ran, `NOT_COMPARED`, makes no other run); or an embedding's
+    result.json, beside which there are no predictions.
     """
     if out is None:
         return
     for place in (Path(out), *Path(out).parents):
         if place.exists() and not place.is_dir():
             raise SistaError(f"--out {out}: {place} is a file; give a folder for result.json and predictions.parquet")
-    if (Path(out) / "result.json").is_file() and not (Path(out) / "predictions.parquet").exists():
+    if not (file := Path(out) / "result.json").is_file():
+        return
+    if not (Path(out) / "predictions.parquet").exists():
         raise SistaError(f"--out {out} holds the result.json of `sista embed`, which must stay with its vectors; give another folder")
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+        there, earlier = dict(held["arguments"]), held["task"]
+    except (ValueError, KeyError, TypeError):  # damaged: nothing to lose
+        return
+    if earlier != task:
+        raise SistaError(f"--out {out} holds a run of `sista {earlier}`, which would be lost; give another folder, or delete that run")
+    here = json.loads(json.dumps(plain(arguments)))
+    if other := [name for name in here if name in there and name not in NOT_COMPARED and there[name] != here[name]]:
+        said = "; ".join(f"{name} is {json.dumps(there[name])} there, {json.dumps(here[name])} here" for name in other)
+        raise SistaError(
+            f"--out {out} holds a run of other arguments, which would be lost ({said}); give another folder, or delete that run"
+        )
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,7 @@ def write_run(out: Path, result: Mapping[str, Any], predictions: Mapping[str, An
 
     if missing := [name for name in REQUIRED if name not in result] + [name for name in IDS if name not in predictions]:
         raise ValueError(f"a run without {', '.join(missing)}: every run states them")
-    require_folder(out)
+    require_folder(out, str(result["task"]), result["arguments"])
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     columns = {

@@ -177,13 +177,18 @@ def fuse_attention(model: nn.Module, fused: bool) -> None:
             setattr(module, "fused_attn", fused)  # noqa: B010  mypy knows nothing of it
 
 
-def _create(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> Any:
+def require_known(name: str) -> None:
+    """SistaError for the name of an image encoder that is none of timm's, nor a folder's or a repository's."""
     import timm
 
     from sista.models import compact, compact_vit  # noqa: F401  register sista_compact and sista_vit
 
     if not timm.is_model(name.split(":")[-1]) and "/" not in name and not name.startswith("local-dir:"):
         raise SistaError(f"unknown image encoder {name!r}: {_close_timm_names(name)}; `timm.list_models()` has them all")
+
+
+def _create(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> Any:
+    require_known(name)
     try:
         model = _made(name, image_size, in_chans=1, **options)
         if pretrained:

@@ -95,7 +95,7 @@ def classify(
         out: a folder for result.json and predictions.parquet (truth and logits of the valid and test films).
     """
     arguments = dict(locals())
-    require_folder(out)
+    require_folder(out, "classify", arguments)
     begin = time.perf_counter()
     shares, draws = share_plan(shares, draws, seed, cheap=mode == "linear")
     softmax = _softmax(loss, multi_class)

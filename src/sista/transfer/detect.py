@@ -79,7 +79,7 @@ def detect(
         out: a folder for result.json and predictions.parquet (found and true boxes of every test film).
     """
     arguments = dict(locals())
-    require_folder(out)
+    require_folder(out, "detect", arguments)
     begin = time.perf_counter()
     shares, draws = share_plan(shares, draws, seed)
     corpus = Corpus.open(data)

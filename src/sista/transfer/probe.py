@@ -55,7 +55,7 @@ def probe(
         out: a folder for result.json and predictions.parquet (truth and logits of the valid and test films).
     """
     arguments = dict(locals())
-    require_folder(out)
+    require_folder(out, "probe", arguments)
     shares, draws = share_plan(shares, draws, seed, cheap=True)
     corpus = Corpus.open(data)
     names = list(dict.fromkeys(labels or corpus.label_names))

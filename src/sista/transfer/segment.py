@@ -78,7 +78,7 @@ def segment(
         out: a folder for result.json and predictions.parquet (pixel counts of every test film and finding).
     """
     arguments = dict(locals())
-    require_folder(out)
+    require_folder(out, "segment", arguments)
     begin = time.perf_counter()
     shares, draws = share_plan(shares, draws, seed)
     if protocol_batch < 1:

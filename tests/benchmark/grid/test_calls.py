@@ -31,6 +31,11 @@ from .inputs import write
         ({"corpora": {"main": {"archive": "phantom", "count": 0}}}, r"corpus 'main': phantom count=0"),
         ({"corpora": {"main": {"archive": "phantom", "cuont": 9}}}, r"corpus 'main': arguments of sista build: .*cuont"),
         ({"corpora": {"main": {"path": "nowhere"}}}, r"nowhere"),
+        (
+            {"corpora": {"main": {"path": "nowhere", "size": 64}}},
+            r"corpus 'main' is built already, at its path, where size would do nothing",
+        ),
+        ({"encoders": {"compact": {"model": {"image_encoder": "resnet5"}}}}, r"unknown image encoder 'resnet5': did you mean 'resnet50"),
     ],
 )
 def test_arguments_are_looked_at_before_anything_runs(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

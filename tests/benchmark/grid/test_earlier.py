@@ -105,6 +105,18 @@ def test_of_a_job_in_several_tables_the_first_is_taken_and_what_is_no_number_is_
         mean("text")
 
 
+def test_of_several_tables_one_that_holds_nothing_of_the_grid_is_told(tmp_path: Path) -> None:
+    grid = write(tmp_path, methods={"clip": {}}, tasks={"zero": TINY["tasks"]["zero"]}, seeds=[0])
+    job = jobs_of(read_grid(grid), tmp_path / "out")[-1].name
+    folders = [tmp_path / name for name in ("ours", "others", "ours_again")]
+    for folder, name in zip(folders, (job, "0123456789abcdef", job), strict=True):
+        folder.mkdir()
+        (folder / "results.csv").write_text(f"metric,value,low,high,job\nauroc,0.5,,,{name}\n")
+    result = benchmark(grid, tmp_path / "out", earlier=folders, tables_only=True)
+    assert result["earlier_without_use"] == [str(tmp_path / "others")]
+    assert "earlier_without_use" not in benchmark(grid, tmp_path / "out", earlier=folders[0], tables_only=True)
+
+
 def test_a_table_of_another_grid_is_refused_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("metric,value,low,high,job\nauroc,0.5,,,0123456789abcdef\n")
     with pytest.raises(SistaError, match=r"no figure of --earlier is of this grid"):

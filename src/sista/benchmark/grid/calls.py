@@ -22,11 +22,13 @@ def require_values(verb: str, call: partial[Any]) -> None:
     """SistaError for values that a command would refuse when its turn comes, hours later, and that can be seen without its data."""
     from sista.inference.grounding import require_levels
     from sista.methods import settings_of
+    from sista.models.image_encoder import require_known
     from sista.training.check import check_optimizer, check_ranges
     from sista.transfer.shares import share_plan
 
     given = call.keywords
     if verb == "pretrain":
+        require_known(given["model"].image_encoder)
         check_optimizer(given["optimizer"])
         chosen = settings_of(given["method"], given["settings"] or {})
         check_ranges(given["model"], given["optimizer"], given["augment"], given["run"], chosen)

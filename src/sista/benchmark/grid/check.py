@@ -24,6 +24,8 @@ def check(grid: Grid) -> None:
             raise SistaError(f"corpus {name!r} needs an archive to build from, or the path of a built corpus")
         if not isinstance(where := spec.get("archive", spec.get("path")), str):
             raise SistaError(f"corpus {name!r} has {where!r} for its archive or path, which is no text")
+        if "path" in spec and (others := [str(key) for key in spec if key != "path"]):
+            raise SistaError(f"corpus {name!r} is built already, at its path, where {', '.join(others)} would do nothing; leave that out")
     if "method" in grid.pretrain:
         raise SistaError("pretrain has a method, which would be that of all; methods are named under `methods`, leave it out")
     _check_settings("pretrain", grid.pretrain, OF_PRETRAIN)

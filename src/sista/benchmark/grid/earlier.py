@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,17 @@ Figures = Mapping[str, tuple[float, float | None, float | None]]  # metric -> va
 class Earlier:
     """figures: `Job.name` of a task -> its figures. scores: the names of all of a trial's tasks -> its score.
 
-    precisions: the keys of both -> the precision of the pre-training, where it is written down.
+    precisions: the keys of both -> the precision of the pre-training, where it is written down. folders: of each folder the keys of both.
     """
 
     figures: Mapping[str, Figures] = field(default_factory=dict)
     precisions: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    folders: Mapping[Path, Collection[str]] = field(default_factory=dict)
+
+    def without_use(self, jobs: Collection[str]) -> list[Path]:
+        """The folders that hold nothing of these jobs, or names of all of a trial's tasks."""
+        return [folder for folder, held in self.folders.items() if not set(held) & set(jobs)]
 
 
 def read_earlier(folders: Sequence[Path]) -> Earlier:
@@ -34,20 +39,23 @@ def read_earlier(folders: Sequence[Path]) -> Earlier:
     figures: dict[str, dict[str, tuple[float, float | None, float | None]]] = {}
     precisions: dict[str, str] = {}
     scores: dict[str, float] = {}
+    of_folder: dict[Path, set[str]] = {}
     for folder in folders:
         rows = _rows(folder / "results.csv", ("job", "metric"), ("value", "low", "high"))
+        of_folder[folder] = {row["job"] for row in rows}
         rows = [row for row in rows if row["job"] not in figures and np.isfinite(row["value"])]
         for row in rows:
             low, high = (None if np.isnan(row[name]) else float(row[name]) for name in ("low", "high"))
             figures.setdefault(row["job"], {})[row["metric"]] = (float(row["value"]), low, high)
         tuning = folder / "tuning.csv"
         trials = _rows(tuning, ("jobs",), ("score",)) if tuning.is_file() else []
+        of_folder[folder] |= {row["jobs"] for row in trials}
         trials = [row for row in trials if row["jobs"] not in scores and np.isfinite(row["score"])]
         scores |= {row["jobs"]: float(row["score"]) for row in trials}
         for row, key in [*((row, "job") for row in rows), *((row, "jobs") for row in trials)]:
             if isinstance(precision := row.get("precision"), str):
                 precisions[row[key]] = precision
-    return Earlier(figures, precisions, scores)
+    return Earlier(figures, precisions, scores, of_folder)
 
 
 def _rows(file: Path, texts: Sequence[str], numbers: Sequence[str]) -> list[dict[Any, Any]]:

@@ -112,6 +112,8 @@ def benchmark(
         "table": str(out / "table.md"),
         "page": str(out / "index.html"),
     }
+    if idle := past.without_use({job.name for job in jobs} | {trial.jobs for trial in tuned}):
+        result["earlier_without_use"] = [str(folder) for folder in idle]  # not refused: one of several may be for another grid
     if len(found.figures):
         write_tables(found, out)
         write_page(found, out, result, tuned)
