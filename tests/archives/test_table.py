@@ -185,6 +185,14 @@ def test_studies_that_contradict_themselves_are_refused(folder: Path) -> None:
             table[0]
 
 
+def test_a_subject_in_two_splits_is_told_before_films_are_read(folder: Path) -> None:
+    rows = ROWS.assign(patient=["p1", "p1", "p1"])
+    with pytest.raises(SistaError, match=r"table\.csv: 1 subject\(s\) in more than one split: p1\. Give all studies"):
+        Table(write(folder, "csv", rows), **OPTIONS)
+    assert len(Table(write(folder, "csv", rows.assign(split=["training", "", ""])), **OPTIONS)) == 2
+    assert len(Table(write(folder, "csv", rows), **{**OPTIONS, "subject_column": None})) == 2
+
+
 def test_cells_left_empty_contradict_nothing(folder: Path) -> None:
     rows = ROWS.assign(split=["", "train", "VAL"], effusion=["", "1.0", ""], age=["61", "", ""], sex=["", "F", ""])
     study = Table(write(folder, "csv", rows), **OPTIONS)[0]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from sista.archives.table_regions import boxes_by_film, table_regions
 from sista.corpus.names import plain_name
+from sista.corpus.splits import refuse_leaks, split_numbers
 from sista.corpus.study import Film, Region, Study, StudyRefused
 from sista.corpus.tables import cell_text, read_table
 from sista.errors import SistaError, nearest
@@ -124,6 +125,7 @@ class Table:
         if not len(self._frame):
             raise SistaError(f"{self.table}: it has a header and no rows")
         self._check_values()
+        self._check_splits()
         self._check_boxes()
 
     def __len__(self) -> int:
@@ -304,6 +306,21 @@ class Table:
         """The images of the table of boxes that are no films of this one."""
         films = set(map(cell_text, self._frame[self._image]))
         return [film for film in self._boxes if film not in films]
+
+    def _check_splits(self) -> None:
+        """SistaError for a subject in two splits: here, and not when all films have been read. Studies that contradict themselves, and
+        are left out, do not count.
+        """
+        if self._split is None or self._subject is None:
+            return
+        columns = [list(map(cell_text, self._frame[column])) for column in (self._subject, self._split)]
+        subjects, splits = list[str](), list[str]()
+        for _, positions in self._groups:
+            subject, split = ({column[position] for position in positions} - {""} for column in columns)
+            if len(subject) == 1 and len(names := {_SPLITS[name.lower()] for name in split}) == 1:
+                subjects += subject
+                splits += names
+        refuse_leaks(subjects, split_numbers(splits), str(self.table))
 
     def _check_values(self) -> None:
         if self._split is not None:
