@@ -51,6 +51,10 @@ def test_one_embedding_for_everything_gets_chance_and_a_perfect_encoder_everythi
     collapsed = retrieval_metrics(np.ones((60, 4)), np.ones((60, 4)))["i2t/exact"]
     assert collapsed.recall(5) == pytest.approx(5 / 60) == pytest.approx(collapsed.chance(5))
     assert collapsed.as_dict()["median_rank"] == pytest.approx(30.5)
+    vectors = np.random.default_rng(0).normal(size=(8, 128)).astype(np.float32)
+    for vector in vectors:  # equal rows whose products differ in their last digits by where they stand
+        rows = np.tile(vector, (999, 1))
+        assert retrieval_metrics(rows, rows)["i2t/exact"].recall(10) == pytest.approx(10 / 999)
     perfect = retrieval_metrics(image, image)["t2i/exact"]
     assert perfect.as_dict() == {"R@1": 1.0, "R@5": 1.0, "R@10": 1.0, "median_rank": 1.0, "queries": 60}
 

@@ -1,7 +1,7 @@
 """Retrieval between films and reports: recall at k and median rank, by own pair and by equal truth, in both directions.
 
-The rank of a query is that of its best relevant target. Targets that score exactly alike stand in random order, so recall at k is a
-probability, and an encoder that gives everything the same embedding gets chance and not 100 %: with `better` targets above the best
+The rank of a query is that of its best relevant target. Targets that score alike (cosines within `TIE`) stand in random order, so recall at
+k is a probability, and an encoder that gives everything the same embedding gets chance and not 100 %: with `better` targets above the best
 relevant one, `tied` at its score and `relevant_tied` relevant among those,
 
     P(hit at k) = 1 - C(tied - relevant_tied, s) / C(tied, s),   s = k - better, cut to 0..tied.
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
+TIE = 1e-6  # float32 products of equal vectors differ in their last digits by where in the matrix they stand
 CHUNK_CELLS = 10_000_000  # similarities held at a time: 40 MB as float32, a few hundred with the masks
 
 
@@ -109,7 +110,7 @@ def retrieval_metrics(
             similarity = sides[direction[0]][some] @ sides[direction[2]].T
             for name, key in named.items():
                 wanted = key[some, None] == key
-                parts[name].append(_rank(similarity, wanted & known if name == "semantic" else wanted))
+                parts[name].append(_rank(similarity, wanted & known if name == "semantic" else wanted, TIE))
         found |= {f"{direction}/{name}": _ranks(np.concatenate(part, axis=1), n) for name, part in parts.items()}
     return found
 
@@ -119,12 +120,13 @@ def summarise(found: Mapping[str, Ranks], ks: tuple[int, ...] = (1, 5, 10)) -> d
     return {f"{name}/{metric}": value for name, ranks in found.items() for metric, value in ranks.as_dict(ks).items()}
 
 
-def _rank(similarity: NDArray[np.generic], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """better, tied, relevant_tied and relevant of each query: [q,m], [q,m] -> [4,q]."""
+def _rank(similarity: NDArray[np.generic], wanted: NDArray[np.bool_], tie: float = 0.0) -> NDArray[np.float64]:
+    """better, tied (no further than `tie` from the best), relevant_tied and relevant of each query: [q,m], [q,m] -> [4,q]."""
     relevant = wanted.sum(axis=1)
     best = np.where(wanted, similarity, -np.inf).max(axis=1, initial=-np.inf)[:, None]
-    level = similarity == best
-    counts = np.stack([(similarity > best).sum(axis=1), level.sum(axis=1), (level & wanted).sum(axis=1), relevant]).astype(np.float64)
+    better = similarity > best + tie
+    level = (similarity >= best - tie) & ~better
+    counts = np.stack([better.sum(axis=1), level.sum(axis=1), (level & wanted).sum(axis=1), relevant]).astype(np.float64)
     counts[:, relevant == 0] = np.nan
     return counts
 

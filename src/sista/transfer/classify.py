@@ -31,7 +31,7 @@ from sista.transfer.linear_probe import PENALTIES, fit_linear_probe, require_fin
 from sista.transfer.linear_probe_rows import taken
 from sista.transfer.protocol import protocol_facts
 from sista.transfer.result import Scored, classification_columns, share_name, transfer_facts
-from sista.transfer.shares import share_plan
+from sista.transfer.shares import head_seed, share_plan
 
 Floats = NDArray[np.float64]
 MODES = ("linear", "fine-tune")
@@ -201,7 +201,7 @@ def _linear(
     valid = films.of("valid")
     x, y, x_valid, y_valid = taken(features, used), films.truth[used], taken(features, valid), films.truth[valid]
     if head != "lbfgs":
-        fitted = fit_head(x, y, x_valid, y_valid, settings, softmax, seed + draw)
+        fitted = fit_head(x, y, x_valid, y_valid, settings, softmax, head_seed(seed, draw))
         return lambda some: fitted.scores(features[some]), {"validation_loss": fitted.validation, "best_epoch": fitted.best_epoch}
     if softmax:
         regression = fit_softmax(x, y, x_valid, y_valid)
@@ -237,7 +237,7 @@ def _tuned(
         truth[valid],
         settings,
         softmax,
-        seed + draw,
+        head_seed(seed, draw),
         device,
         precision,
     )

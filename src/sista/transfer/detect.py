@@ -26,7 +26,7 @@ from sista.transfer.result import detection_columns, libraries, share_name, tran
 from sista.transfer.segment_fit import FitSettings, Fitted, fit
 from sista.transfer.segment_targets import Annotated, annotated, training_positions
 from sista.transfer.segment_views import ViewSettings, film_view, random_affine, random_tone
-from sista.transfer.shares import describe_share, share_plan, training_share, validation_positions
+from sista.transfer.shares import describe_share, head_seed, share_plan, training_share, validation_positions
 
 Batch = tuple[Tensor, list[dict[str, Tensor]]]
 
@@ -98,7 +98,7 @@ def detect(
             for draw in range(count):
                 part = training_share(films, share, draw, seed)
                 used = training_positions(films, films.of("train")[part.rows], negatives, (seed, draw))
-                detector, history = work.train(used, valid, seed=seed + draw)
+                detector, history = work.train(used, valid, seed=head_seed(seed, draw))
                 found.append(work.boxes(detector, test))
                 fitted.append({**describe_share(films, part, used), **history.as_dict()})
         except SistaError as error:

@@ -25,7 +25,7 @@ from sista.transfer.segment_fit import FitSettings, Fitted, fit
 from sista.transfer.segment_scores import Floats, dice_on_positives, finding_scores, macro_dice, pixel_counts, validation_score
 from sista.transfer.segment_targets import Annotated, annotated, pixel_shares, region_masks, training_positions
 from sista.transfer.segment_views import ViewSettings, film_view, mask_view, random_affine, random_tone
-from sista.transfer.shares import describe_share, share_plan, training_share, validation_positions
+from sista.transfer.shares import describe_share, head_seed, share_plan, training_share, validation_positions
 
 
 def segment(
@@ -100,7 +100,7 @@ def segment(
             for draw in range(count):
                 part = training_share(films, share, draw, seed)
                 used = training_positions(films, films.of("train")[part.rows], negatives, (seed, draw))
-                segmenter, history = work.train(used, valid, seed=seed + draw)
+                segmenter, history = work.train(used, valid, seed=head_seed(seed, draw))
                 counts.append(work.counts(segmenter, test))
                 fitted.append({**describe_share(films, part, used), **history.as_dict()})
         except SistaError as error:

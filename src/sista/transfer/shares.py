@@ -33,6 +33,13 @@ def share_plan(shares: list[float] | None, draws: list[int] | None, seed: int, c
     return shares, draws
 
 
+def head_seed(seed: int, draw: int) -> int:
+    """Of a head's first weights, its order of films and their augmentation: `seed` for the first draw, for each other pair of seed and draw
+    one of its own, so that runs of neighbouring seeds share no heads, and an interval over seeds is of independent runs.
+    """
+    return seed if draw == 0 else int(np.random.SeedSequence((seed, draw)).generate_state(1)[0]) >> 1
+
+
 def training_share(films: Annotated, share: float, draw: int, seed: int) -> LabelShare:
     """The share's rows among the training films; raises SistaError where it has no film with any finding."""
     train = films.of("train")

@@ -70,6 +70,33 @@ def test_what_a_command_answers_since_is_another_job_and_all_others_are_the_same
     assert {verb for verb in now if now[verb] != before[verb]} == {"ground", "segment"}
 
 
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [
+        ({"task": "segment", "draws": [3]}, True),
+        ({"task": "segment", "draws": [1]}, False),
+        ({"task": "detect"}, False),
+        ({"task": "classify", "draws": [3]}, False),
+        ({"task": "classify", "head": "minibatch"}, True),
+        ({"task": "classify", "mode": "fine-tune"}, False),
+        ({"task": "classify", "mode": "fine-tune", "draws": [2]}, True),
+        ({"task": "zeroshot"}, False),
+    ],
+)
+def test_heads_of_several_draws_are_other_jobs_than_those_of_published_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: dict[str, Any], changes: bool
+) -> None:
+    shares = {"shares": [0.1]} if task["task"] != "zeroshot" else {}
+
+    def name() -> str:
+        tasks = {"one": {"data": "main", **shares, **task}}
+        return jobs_of(read_grid(write(tmp_path, tasks=tasks, seeds=[0])), tmp_path / "out")[-1].name
+
+    now = name()
+    monkeypatch.setattr(room, "_several_heads", lambda verb, arguments: False)
+    assert (name() != now) is changes
+
+
 def test_a_method_may_have_a_corpus_and_a_precision_of_its_own(tmp_path: Path) -> None:
     corpora = {**TINY["corpora"], "few": {**TINY["corpora"]["main"], "count": 80}}
     methods = {"clip": {}, "clip, few": {"method": "clip", "data": "few", "run": {"precision": "fp32"}}}

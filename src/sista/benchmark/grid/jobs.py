@@ -193,11 +193,23 @@ def _job(verb: str, folder: Path, arguments: dict[str, Any], key: tuple[str, str
     """Jobs and corpora among the arguments become their folders, and their hashes, like `held`, go into this one's."""
     stated = {name: _identity(value) for name, value in arguments.items() if name not in WITHOUT_EFFECT}
     command = f"{verb} {REVISIONS[verb]}" if verb in REVISIONS else verb
+    if _several_heads(verb, stated):
+        command += ", draws apart"  # published tables have heads that neighbouring seeds shared
     digest = hashlib.sha256(json.dumps([__version__, command, stated, held], sort_keys=True, default=str).encode()).hexdigest()
     where = folder.with_name(f"{folder.name}-{digest[:10]}")
     plain = {name: _plain(value) for name, value in arguments.items()}
     needs = tuple(value.folder for value in arguments.values() if isinstance(value, Job))
     return Job(verb, where, {**plain, "out": str(where)}, needs, digest, key)
+
+
+def _several_heads(verb: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether a command trains heads by gradient steps in more than one draw of a label share."""
+    if verb == "classify":
+        linear = arguments.get("mode", "linear") == "linear"
+        if linear and arguments.get("head", "lbfgs") == "lbfgs":
+            return False  # the optimum, whatever the seed
+        return max(arguments.get("draws") or [2 if linear else 1]) > 1
+    return verb in ("segment", "detect") and max(arguments.get("draws") or [1]) > 1
 
 
 def _identity(value: Any) -> Any:
